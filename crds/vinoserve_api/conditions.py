@@ -1,0 +1,74 @@
+"""Condition types and reasons: stable names that people and programs match on."""
+
+from enum import StrEnum
+
+
+class ConditionType(StrEnum):
+    """Conditions of an InferenceService. Ready, Reconciling and Stalled mean what kstatus says they mean."""
+
+    ACCEPTED = "Accepted"
+    MODEL_READY = "ModelReady"
+    DEVICE_READY = "DeviceReady"
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+
+
+class AcceptedReason(StrEnum):
+    """Why a spec is accepted or not. Every False one is the user's (or the admin's) to mend."""
+
+    VALID = "Valid"
+    INVALID_SPEC = "InvalidSpec"
+    INVALID_DEVICE = "InvalidDevice"
+    INVALID_PROPERTY = "InvalidProperty"
+    ACCELERATOR_CLASS_NOT_FOUND = "AcceleratorClassNotFound"
+    AMBIGUOUS_DEFAULT_CLASS = "AmbiguousDefaultClass"
+    NOT_RENDERABLE = "NotRenderable"
+
+
+class FailureReason(StrEnum):
+    """Why a model is not served, as the runtime says it in its report and its termination message."""
+
+    FETCH_FAILED = "FetchFailed"
+    PERMISSION_DENIED = "PermissionDenied"
+    DIGEST_MISMATCH = "DigestMismatch"
+    UNSAFE_ARCHIVE = "UnsafeArchive"
+    MODEL_NOT_FOUND = "ModelNotFound"
+    MODEL_INVALID = "ModelInvalid"
+    INVALID_CONFIG = "InvalidConfig"
+    INVALID_INPUT = "InvalidInput"
+    INVALID_SHAPE = "InvalidShape"
+    INVALID_PROPERTY = "InvalidProperty"
+    UNSUPPORTED_OPERATOR = "UnsupportedOperator"
+    DEVICE_NOT_FOUND = "DeviceNotFound"
+    FELL_BACK_TO_CPU = "FellBackToCPU"
+    COMPILE_FAILED = "CompileFailed"
+    INFERENCE_FAILED = "InferenceFailed"
+    OUT_OF_MEMORY = "OutOfMemory"
+    OUT_OF_DEVICE_MEMORY = "OutOfDeviceMemory"
+    DISK_FULL = "DiskFull"
+    PORT_IN_USE = "PortInUse"
+    INTERNAL_ERROR = "InternalError"
+
+
+class ProgressReason(StrEnum):
+    """What a service is busy with, or what holds its pods up, as seen from the cluster."""
+
+    LOADED = "Loaded"
+    FETCHING = "Fetching"
+    READING = "Reading"
+    COMPILING = "Compiling"
+    WARMING_UP = "WarmingUp"
+    DRAINING = "Draining"
+    ON_REQUESTED_DEVICE = "OnRequestedDevice"
+    PENDING = "Pending"
+    UNSCHEDULABLE = "Unschedulable"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CONTAINER_CONFIG_ERROR = "ContainerConfigError"
+    CRASH_LOOP = "CrashLoop"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    ROLLING_OUT = "RollingOut"
+    SUSPENDED = "Suspended"
+    SCALED_TO_ZERO = "ScaledToZero"
+    READY = "Ready"
+    NOT_REPORTING = "NotReporting"

@@ -1,0 +1,178 @@
+"""What operator and runtime tell each other: `RuntimeConfig` into the pod, `RuntimeReport` out of it.
+
+The operator puts a RuntimeConfig into a ConfigMap that the pod mounts; `vinoserve serve FILE` makes the same
+document from the same object. The report is `GET /report` on the admin port while the pod lives; when it dies,
+the termination message carries a `TerminationMessage`.
+"""
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from vinoserve_api.base import Document
+from vinoserve_api.conditions import FailureReason
+from vinoserve_api.device import parse_target
+from vinoserve_api.quantity import parse_quantity
+from vinoserve_api.v1alpha1 import (
+    EffectiveProperty,
+    Hints,
+    InferenceService,
+    Input,
+    ModelStatus,
+    OnFallback,
+    OperatorAffinity,
+    Output,
+    Properties,
+    Startup,
+)
+
+HTTP_PORT = 8000
+ADMIN_PORT = 8002
+
+CONFIG_PATH = "/etc/vinoserve/config.json"
+MODEL_DIR = "/models"
+CACHE_DIR = "/cache"
+CLAIM_DIR = "/claim"
+CREDENTIALS_DIR = "/var/run/secrets/vinoserve.dev/credentials"
+TERMINATION_MESSAGE_PATH = "/dev/termination-log"
+TERMINATION_MESSAGE_BYTES = 4096
+
+
+class ContractDocument(Document):
+    """Read and written by our own programs: Python names are welcome too."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+
+class ModelSource(ContractDocument):
+    uri: str
+    name: str = Field(description="Served name.")
+    version: str
+    format: Literal["openvino", "onnx"] | None = None
+    digest: str | None = None
+
+
+class RuntimeLimits(ContractDocument):
+    max_request_bytes: int
+    max_queued_requests: int
+    request_timeout_seconds: int
+
+
+class RuntimeConfig(ContractDocument):
+    """All that a pod needs to know: defaults filled in, nothing that a pod doesn't act on.
+
+    It has neither replicas nor generation, so that a change of those alone rolls no pod.
+    """
+
+    version: Literal["v1alpha1"] = "v1alpha1"
+    model: ModelSource
+    inputs: tuple[Input, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    target_device: str
+    hints: Hints = Hints()
+    properties: Properties = {}
+    unchecked_properties: dict[str, dict[str, str]] = {}
+    operator_affinity: tuple[OperatorAffinity, ...] = ()
+    on_fallback: OnFallback
+    warmup_requests: int
+    limits: RuntimeLimits
+
+
+def make_runtime_config(service: InferenceService) -> RuntimeConfig:
+    """What a pod of this service is told. The service must be valid (`rules.check_service`)."""
+    spec = service.spec
+    return RuntimeConfig(
+        model=ModelSource(
+            uri=spec.model.uri,
+            name=spec.model.name or service.metadata.name,
+            version=spec.model.version,
+            format=spec.model.format,
+            digest=spec.model.digest,
+        ),
+        inputs=spec.model.inputs,
+        outputs=spec.model.outputs,
+        target_device=spec.target_device,
+        hints=spec.hints,
+        properties=spec.properties,
+        unchecked_properties=spec.unchecked_properties,
+        operator_affinity=spec.operator_affinity,
+        on_fallback=spec.on_fallback or parse_target(spec.target_device).default_on_fallback,
+        warmup_requests=spec.warmup.requests,
+        limits=RuntimeLimits(
+            max_request_bytes=parse_quantity(spec.limits.max_request_bytes),
+            max_queued_requests=spec.limits.max_queued_requests,
+            request_timeout_seconds=spec.limits.request_timeout_seconds,
+        ),
+    )
+
+
+Phase = Literal["Fetching", "Reading", "Compiling", "WarmingUp", "Ready", "Draining", "Failed"]
+
+
+class Progress(ContractDocument):
+    """How far the phase is."""
+
+    seconds: float = Field(description="In this phase.")
+    bytes_done: int | None = None
+    bytes_total: int | None = None
+
+
+class RuntimeFailure(ContractDocument):
+    reason: FailureReason
+    message: str
+
+
+class RuntimeReport(ContractDocument):
+    """What the pod says of itself: never what was asked for in the place of what is."""
+
+    version: Literal["v1alpha1"] = "v1alpha1"
+    phase: Phase
+    progress: Progress | None = None
+    target_device: str = Field(description="As requested.")
+    execution_devices: tuple[str, ...] = Field(
+        (),
+        description="OpenVINO's EXECUTION_DEVICES, verbatim; (CPU) in brackets stands in for another device.",
+    )
+    device_names: tuple[str, ...] = Field((), description="FULL_DEVICE_NAME of each execution device.")
+    on_requested_device: bool | None = Field(
+        None,
+        description="Whether the execution devices are what was asked for; null while nothing is compiled.",
+    )
+    effective: tuple[EffectiveProperty, ...] = ()
+    startup: Startup = Startup()
+    model: ModelStatus | None = None
+    engine_errors: int = Field(0, description="Inferences that the engine failed.")
+    warnings: tuple[str, ...] = ()
+    failure: RuntimeFailure | None = None
+
+
+class TerminationMessage(ContractDocument):
+    """What a container says when it ends in failure; at most 4 KiB as JSON."""
+
+    failure: RuntimeFailure
+
+
+def make_termination_message(failure: RuntimeFailure) -> str:
+    """JSON within Kubernetes' limit for termination messages (4,096 bytes); a longer message is cut."""
+    message = failure.message
+    while True:
+        text = TerminationMessage(
+            failure=RuntimeFailure(reason=failure.reason, message=message)
+        ).model_dump_json(by_alias=True)
+        over = len(text.encode()) - TERMINATION_MESSAGE_BYTES
+        if over <= 0:
+            return text
+        message = message[: max(0, len(message) - over - 8)] + "…"
+
+
+def read_termination_message(text: str) -> RuntimeFailure | None:
+    """The failure in a termination message, or None where it isn't one of ours (an OOM kill leaves none)."""
+    try:
+        return TerminationMessage.model_validate_json(text).failure
+    except ValueError:
+        return None
+
+
+def read_report(body: bytes | str | dict[str, Any]) -> RuntimeReport:
+    """Raises pydantic.ValidationError (a ValueError) where the body is no report."""
+    return RuntimeReport.load(body) if isinstance(body, dict) else RuntimeReport.model_validate_json(body)

@@ -1,0 +1,1 @@
+"""The operator: watches InferenceServices and keeps what they ask for in place."""
