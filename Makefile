@@ -1,0 +1,43 @@
+# `make demo` shows the product at work; `make test` runs every test. `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PY := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+setup: ## Install what the project needs into .venv (Python 3.11 or newer is all it takes)
+	@tools/setup
+
+demo: setup ## A real model answers on a real Kubernetes [DEVICE=CPU|GPU] [TEXT="…"] [CLUSTER=current IMAGE=…]
+	@$(PY) -m tools.demo up
+
+demo-down: setup ## Take the demo's cluster away, without a trace
+	@$(PY) -m tools.demo down
+
+test: setup check cluster-images ## Run every test
+	$(PY) -m pytest -m 'not cluster' -n 2 --dist worksteal
+	$(PY) -m pytest -m cluster
+
+soak: setup cluster-images ## The long forms of the tests: floods, fuzzing, fleets
+	VINOSERVE_SOAK=1 $(PY) -m pytest tests/robustness tests/runtime/rest
+
+check: setup ## Lint, types, layers, and whether generated files are current
+	ruff check
+	ruff format --check
+	mypy
+	@lint-imports
+	$(PY) -m tools.generate --check
+
+generate: setup ## Write the CRDs and the reference from the models; lock requirements anew
+	$(PY) -m tools.generate
+
+lock: setup ## Resolve the dependencies anew into requirements/*.lock
+	tools/lock
+
+cluster-images: setup
+	@tools/devcluster/devcluster build
+	@tools/images/images operator runtime runtime-gpu-emulated
+
+.PHONY: help setup demo demo-down test soak check generate lock cluster-images
