@@ -1,0 +1,208 @@
+"""Build the cluster's programs: pinned Go modules, and three Debian programs unpacked. What is built is not built again."""
+
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from devcluster.golang import VERSION, find_go, make_go_environment
+from devcluster.layout import BUSYBOX_IMAGE, PAUSE_IMAGE, Build
+from images.mkimage import ImageConfig, Layer, write_image
+from toolbox.cache import cache_root, make_key, make_once
+from toolbox.debian import unpack
+from toolbox.errors import ToolError
+from toolbox.programs import need, run
+from toolbox.progress import Progress
+
+PROGRAMS = Path(__file__).parent / "programs"
+KUBERNETES = PROGRAMS / "kubernetes"
+NODE = PROGRAMS / "node"
+
+DEBIAN_PACKAGES = [
+    "runc",
+    "libseccomp2",
+    "nftables",
+    "libnftables1",
+    "libnftnl11",
+    "libjansson4",
+    "libmnl0",
+    "libgmp10",
+    "libedit2",
+    "libbsd0",
+    "libmd0",
+    "libtinfo6",
+    "libxtables12",
+    "busybox-static",
+]
+KUBERNETES_PROGRAMS = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+    "kubectl",
+)
+BUSYBOX_APPLETS = "cat echo env grep hostname httpd id ip ls mount nc nslookup ps sh sleep stat touch wget".split()
+CONTAINERD = "github.com/containerd/containerd/v2"
+CNI = "github.com/containernetworking/plugins/plugins"
+HELM = "helm.sh/helm/v4"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to make: a path below the build's folder, how, and about how long it takes (seconds, cold)."""
+
+    path: str
+    what: str
+    seconds: int
+    make: Callable[[Path], None]
+
+
+def make_build() -> Build:
+    """The folder of this very set of pinned versions and sources."""
+    key = make_key(PROGRAMS, DEBIAN_PACKAGES, BUSYBOX_APPLETS, VERSION)
+    return Build(cache_root() / "devcluster" / key)
+
+
+def build_programs() -> Build:
+    """Make what is missing, one step after the other; each step appears whole or not at all."""
+    build = make_build()
+    if build.complete.exists():
+        return build
+    need("apt-get", "dpkg-deb")
+    missing = [step for step in make_steps(build) if not (build.root / step.path).exists()]
+    progress = Progress(len(missing))
+    for step in missing:
+        dest = build.root / step.path
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        with progress.step(step.what, step.seconds):
+            make_once(dest, step.make)
+    link_programs(build)
+    build.complete.touch()
+    return build
+
+
+def make_steps(build: Build) -> list[Step]:
+    go = Go()
+    kubernetes, containerd, helm = read_pin(KUBERNETES, "k8s.io/kubernetes"), read_pin(NODE, CONTAINERD), read_pin(NODE, HELM)
+    return [
+        Step("debian", "runc, nft and busybox from Debian", 5, lambda dest: unpack(DEBIAN_PACKAGES, dest)),
+        Step("bin/nft", "nft's wrapper", 0, write_nft_wrapper),
+        Step("modules", "Go modules", 20, go.download),
+        Step(
+            "bin/hyperkube",
+            f"Kubernetes {kubernetes} and etcd",
+            380,
+            lambda dest: go.build(KUBERNETES, dest, ".", make_kubernetes_flags(kubernetes)),
+        ),
+        Step("bin/pause", "pause", 2, lambda dest: go.build(KUBERNETES, dest, "./pause")),
+        Step("bin/gpu-plugin", "device plugin", 8, lambda dest: go.build(KUBERNETES, dest, "./gpuplugin")),
+        *(
+            Step(
+                f"bin/{name}",
+                f"{name} {containerd}",
+                seconds,
+                lambda dest, name=name: go.build(  # type: ignore[misc]
+                    NODE, dest, f"{CONTAINERD}/cmd/{name}", f"-X {CONTAINERD}/version.Version={containerd}"
+                ),
+            )
+            for name, seconds in (("containerd", 46), ("containerd-shim-runc-v2", 3), ("ctr", 4))
+        ),
+        *(
+            Step(
+                f"cni/{Path(name).name}",
+                f"CNI plugin {Path(name).name}",
+                1,
+                lambda dest, name=name: go.build(NODE, dest, f"{CNI}/{name}"),  # type: ignore[misc]
+            )
+            for name in ("main/ptp", "main/loopback", "ipam/host-local")
+        ),
+        Step("bin/coredns", "CoreDNS", 42, lambda dest: go.build(NODE, dest, "./coredns")),
+        Step(
+            "bin/helm",
+            f"helm {helm}",
+            25,
+            lambda dest: go.build(NODE, dest, f"{HELM}/cmd/helm", f"-X {HELM}/internal/version.version={helm}"),
+        ),
+        Step("images/pause.tar", "image pause", 0, lambda dest: write_pause_image(build, dest)),
+        Step("images/busybox.tar", "image busybox", 0, lambda dest: write_busybox_image(build, dest)),
+    ]
+
+
+class Go:
+    """The compiler, looked for when the first step needs it."""
+
+    def __init__(self) -> None:
+        self.go = ""
+        self.env: dict[str, str] = {}
+
+    def run(self, module: Path, *args: str | Path) -> None:
+        if not self.go:
+            self.go = find_go()
+            self.env = make_go_environment(self.go)
+        run([self.go, *args], cwd=module, env=self.env)
+
+    def download(self, dest: Path) -> None:
+        """All modules that are compiled, before the long steps: a network that does not answer shows early."""
+        for module in (KUBERNETES, NODE):
+            self.run(module, "list", "-deps", "-f", "", "./...", *(["tool"] if module == NODE else []))
+        dest.touch()
+
+    def build(self, module: Path, dest: Path, package: str, flags: str = "") -> None:
+        self.run(module, "build", "-trimpath", "-ldflags", f"-s -w {flags}", "-o", dest, package)
+
+
+def read_pin(module: Path, name: str) -> str:
+    """The version of `name` in a go.mod."""
+    found = re.search(rf"^\s*(?:require )?{re.escape(name)} (v\S+)", (module / "go.mod").read_text(), re.MULTILINE)
+    if not found:
+        raise ToolError(f"{module / 'go.mod'} does not name {name}")
+    return found[1]
+
+
+def make_kubernetes_flags(version: str) -> str:
+    """Linker flags by which `kubectl version` and the nodes tell their version."""
+    major, minor, _ = version.removeprefix("v").split(".", 2)
+    values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    return " ".join(f"-X {package}.{key}={value}" for package in packages for key, value in values.items())
+
+
+def write_nft_wrapper(dest: Path) -> None:
+    """kube-proxy calls `nft` from PATH; it needs the libraries it was unpacked with."""
+    dest.write_text(
+        '#!/bin/sh\nroot=$(dirname "$(dirname "$0")")/debian\n'
+        'LD_LIBRARY_PATH="$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu" exec "$root/usr/sbin/nft" "$@"\n'
+    )
+    dest.chmod(0o755)
+
+
+def link_programs(build: Build) -> None:
+    """hyperkube's names, and kubectl and helm in a folder of their own."""
+    build.clients.mkdir(exist_ok=True)
+    links = [(build.bin / name, "hyperkube") for name in KUBERNETES_PROGRAMS]
+    links += [(build.clients / name, f"../bin/{name}") for name in ("kubectl", "helm")]
+    for link, target in links:
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+
+
+def write_pause_image(build: Build, dest: Path) -> None:
+    layer = Layer(((build.bin / "pause", "pause"),), "pause")
+    write_image(dest, PAUSE_IMAGE, [layer], ImageConfig(["/pause"]), dest.with_name("layers"))
+
+
+def write_busybox_image(build: Build, dest: Path) -> None:
+    """A small image with a shell and an HTTP server, for tries and tests."""
+    root = dest.with_name("root")
+    for folder in ("bin", "etc", "www"):
+        (root / folder).mkdir(parents=True)
+    shutil.copy2(build.debian / "bin/busybox", root / "bin/busybox")
+    for applet in BUSYBOX_APPLETS:
+        (root / "bin" / applet).symlink_to("busybox")
+    (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nnonroot:x:65532:65532::/:/bin/sh\n")
+    (root / "www/index.html").write_text("hello\n")
+    config = ImageConfig(["/bin/httpd", "-f", "-p", "8080", "-h", "/www"], env={"PATH": "/bin"}, user="65532")
+    write_image(dest, BUSYBOX_IMAGE, [Layer(((root, ""),), "busybox")], config, dest.with_name("layers"))

@@ -1,0 +1,55 @@
+"""What `up` was asked for and what it started: the one file by which later commands find the cluster."""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from devcluster.layout import Cluster
+
+
+@dataclass(frozen=True)
+class Record:
+    """`pid` is process 1 of the cluster as the host sees it, `netns` its network namespace; both 0 while it starts."""
+
+    build: str
+    gpus: int
+    gpu_driver: str
+    gpu_gid: int | None
+    pid: int = 0
+    netns: int = 0
+
+    @staticmethod
+    def read(cluster: Cluster) -> "Record":
+        return Record(**json.loads(cluster.record.read_text()))
+
+    @staticmethod
+    def find(cluster: Cluster) -> "Record | None":
+        """The record, or None where there is none (never up, or a `down` that was interrupted late)."""
+        try:
+            return Record.read(cluster)
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+
+    def write(self, cluster: Cluster) -> None:
+        part = cluster.record.with_suffix(".part")
+        part.write_text(json.dumps(dataclasses.asdict(self)))
+        part.rename(cluster.record)
+
+    def is_alive(self, cluster: Cluster) -> bool:
+        """Whether process 1 is there, and is this cluster's."""
+        try:
+            command = Path(f"/proc/{self.pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return self.pid > 0 and [b"devcluster.init", cluster.name.encode()] == command[-3:-1]
+
+    def has_same_options(self, other: "Record") -> bool:
+        keys = ("gpus", "gpu_driver", "gpu_gid") if self.gpus else ("gpus",)
+        return all(getattr(self, key) == getattr(other, key) for key in keys)
+
+
+def read_netns(pid: int) -> int:
+    """The number of a process's network namespace."""
+    return os.stat(f"/proc/{pid}/ns/net").st_ino  # noqa: PTH116 - follows the kernel's magic link

@@ -1,0 +1,1 @@
+"""What the tools share: one cache folder, steps that show how far they are, Debian packages and wheels unpacked."""

@@ -1,0 +1,26 @@
+"""Locked Python packages unpacked into a folder, for this Python or for the one in an image."""
+
+from pathlib import Path
+
+from toolbox.programs import find_uv, run
+
+
+def install_target(lock: Path, dest: Path) -> None:
+    """The packages of `lock` for Debian 12's Python 3.11, importable from `dest`."""
+    run(
+        [
+            *(find_uv(), "pip", "install", "--quiet", "--target", dest),
+            *("--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28", "--only-binary", ":all:"),
+            *("--require-hashes", "--no-deps", "--link-mode", "copy", "-r", lock),
+        ]
+    )
+
+
+def install_prefix(lock: Path, dest: Path) -> None:
+    """The packages of `lock` with all their data files (`lib/`, `etc/`) below `dest`."""
+    run(
+        [
+            *(find_uv(), "pip", "install", "--quiet", "--prefix", dest),
+            *("--require-hashes", "--no-deps", "--link-mode", "copy", "-r", lock),
+        ]
+    )
