@@ -20,19 +20,20 @@ Mode = Literal["AUTO", "MULTI", "HETERO", "BATCH"]
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ACCELERATORS: Final[tuple[Kind, ...]] = ("GPU", "NPU")
-MAX_TARGET_LENGTH: Final = 128
+MAX_TARGET_LENGTH: Final = 256
 
 _INDEX = "(?:0|[1-9][0-9]?)"  # 0 to 99
-_DEVICE = rf"(?:CPU|NPU|GPU(?:\.{_INDEX}(?:\.{_INDEX})?)?)"
+#: One device, without anchors.
+DEVICE_PATTERN: Final = rf"(?:CPU|NPU|GPU(?:\.{_INDEX}(?:\.{_INDEX})?)?)"
 _BATCH_SIZE = "[1-9][0-9]{0,3}"  # 1 to 9999
 
 #: The grammar as far as a regular expression goes, RE2's dialect (OpenAPI, CEL). What it lets through and `parse_target`
 #: refuses: a device named twice, and every kind excluded.
 TARGET_PATTERN: Final = (
-    rf"^(?:{_DEVICE}"
-    rf"|AUTO(?::-?{_DEVICE}(?:,-?{_DEVICE})*)?"
-    rf"|(?:MULTI|HETERO):{_DEVICE}(?:,{_DEVICE})*"
-    rf"|BATCH:{_DEVICE}(?:\({_BATCH_SIZE}\))?)$"
+    rf"^(?:{DEVICE_PATTERN}"
+    rf"|AUTO(?::-?{DEVICE_PATTERN}(?:,-?{DEVICE_PATTERN})*)?"
+    rf"|(?:MULTI|HETERO):{DEVICE_PATTERN}(?:,{DEVICE_PATTERN})*"
+    rf"|BATCH:{DEVICE_PATTERN}(?:\({_BATCH_SIZE}\))?)$"
 )
 
 _TARGET: Final = re.compile(TARGET_PATTERN)
@@ -173,7 +174,7 @@ def _reported(name: str) -> Device | None:
     """A device as OpenVINO reports it, or None for one that the grammar doesn't know."""
     if name.partition(".")[0] == "NPU":
         return Device("NPU")  # what follows the dot is a platform (NPU.3720), not an index
-    return _read_device(name).canonical if re.fullmatch(_DEVICE, name) else None
+    return _read_device(name).canonical if re.fullmatch(DEVICE_PATTERN, name) else None
 
 
 def _covers(written: Device, device: Device | None) -> bool:

@@ -143,7 +143,7 @@ def test_valid_targets_print_as_written(text: str) -> None:
         ("HETRO:GPU,CPU", "did you mean", "HETERO:GPU,CPU"),
         ("", "targetDevice is empty", None),
         ("\uff27\uff30\uff35", "plain ASCII", None),
-        ("GPU" * 100, "at most 128 characters", None),
+        ("GPU" * 100, "at most 256 characters", None),
     ],
 )  # fmt: skip
 def test_refusals_say_what_to_write(text: str, why: str, suggestion: str | None) -> None:
