@@ -18,7 +18,7 @@ def _on(text: str) -> frozenset[Block]:
 
 
 def _enum(
-    key: str, on: str, values: tuple[str, ...], default: str, description: str, hint: str | None = None
+    key: str, on: str, values: tuple[str, ...], default: str, description: str, *, hint: str | None = None
 ) -> PropertySpec:
     return PropertySpec(key, _on(on), "enum", description, default, values, hint_field=hint)
 
@@ -49,7 +49,7 @@ def _streams(on: str, keywords: tuple[str, ...], default: str) -> PropertySpec:
 
 def _precision(on: str, values: tuple[str, ...], default: str) -> PropertySpec:
     text = "Floating-point precision of the computation; OpenVINO takes the next that the hardware has."
-    return _enum("INFERENCE_PRECISION_HINT", on, values, default, text, "inferencePrecision")
+    return _enum("INFERENCE_PRECISION_HINT", on, values, default, text, hint="inferencePrecision")
 
 
 def _text(key: str, on: str, default: str, description: str, kind: ValueType = "string") -> PropertySpec:
@@ -59,18 +59,18 @@ def _text(key: str, on: str, default: str, description: str, kind: ValueType = "
 _SETTABLE: Final = (
     # hints
     _enum("PERFORMANCE_HINT", "CGNAM", ("LATENCY", "THROUGHPUT", "CUMULATIVE_THROUGHPUT"), "LATENCY; MULTI: THROUGHPUT",
-          "What to optimise for; CUMULATIVE_THROUGHPUT uses all devices of AUTO at once.", "performanceMode"),
+          "What to optimise for; CUMULATIVE_THROUGHPUT uses all devices of AUTO at once.", hint="performanceMode"),
     _number("PERFORMANCE_HINT_NUM_REQUESTS", "CGNAM", (0, 65536), "0; NPU: 1",
             "How many requests are kept in flight; 0 leaves it to OpenVINO.", hint="numRequests"),
     _enum("EXECUTION_MODE_HINT", "CGNAM", ("PERFORMANCE", "ACCURACY"), "PERFORMANCE",
-          "Whether precision may be traded for speed.", "executionMode"),
+          "Whether precision may be traded for speed.", hint="executionMode"),
     _precision("C", ("f32", "f16", "bf16", "dynamic"), "what the CPU computes fastest"),
     _precision("G", ("f32", "f16", "dynamic"), "f16"),
     _precision("N", ("f16", "i8"), "f16"),
     _streams("CN", ("AUTO", "NUMA"), "1; NPU: AUTO"),
     _streams("G", ("AUTO",), "1"),
     _enum("MODEL_PRIORITY", "GNAM", (*_LEVELS, "DEFAULT"), "MEDIUM",
-          "Priority against other models on the same device.", "modelPriority"),
+          "Priority against other models on the same device.", hint="modelPriority"),
     # caching and compiling
     _enum("CACHE_MODE", "CGN", ("OPTIMIZE_SPEED", "OPTIMIZE_SIZE"), "OPTIMIZE_SPEED",
           "Whether a cached model holds its weights (loads faster) or not (is smaller)."),

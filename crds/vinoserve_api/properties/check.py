@@ -44,11 +44,10 @@ def check_property(block: str, key: str, value: object) -> str | None:
 
 def check_unchecked(block: str, key: str) -> str | None:
     """`uncheckedProperties` is for what the catalogue doesn't know: None there, else what to write instead."""
-    spec = lookup(block, key)
-    if spec is None:
-        managed = next((s for s in CATALOGUE if s.key == key and not s.settable), None)
-        return _refuse_unsettable(managed) if managed else explain_legacy(key, "")
-    return _refuse_unsettable(spec) or f"a known property; write it under spec.properties.{block}"
+    known = next((s for s in CATALOGUE if s.key in (key, _modern(key))), None)
+    if known is None:
+        return explain_legacy(key, "")
+    return _refuse_unsettable(known) or f"a known property; write {known.key} under spec.properties.{block}"
 
 
 def check_beside_hints(key: str, hints: Collection[str]) -> str | None:
@@ -81,6 +80,11 @@ def to_openvino(key: str, value: object) -> object:
             return value
 
 
+def _modern(key: str) -> str:
+    """The key as today's OpenVINO would spell it."""
+    return key.upper().strip().replace("-", "_").removeprefix("KEY_")
+
+
 def _refuse_unsettable(spec: PropertySpec) -> str | None:
     if spec.read_only:
         return "read-only: OpenVINO reports it and nothing sets it; delete it"
@@ -101,11 +105,12 @@ def _explain_key(block: str, key: str, value: object) -> str:
     legacy = explain_legacy(key, value)
     if legacy is not None:
         return legacy
-    modern = key.upper().strip().replace("-", "_").removeprefix("KEY_")
     here = [k for b, k in _BY_BLOCK if b == block]
-    for keys in (here, sorted(_KEYS)):
-        if modern in keys:
-            return f"unknown property; write {modern}"
+    modern = _modern(key)
+    if modern in _KEYS:
+        unsettable = next((_refuse_unsettable(s) for s in CATALOGUE if s.key == modern), None)
+        heading = "legacy name" if key.startswith("KEY_") else "unknown property"
+        return f"{heading}; {unsettable or f'write {modern}'}"
     close = get_close_matches(modern, here, n=1, cutoff=0.7) or get_close_matches(
         modern, sorted(_KEYS), n=1, cutoff=0.8
     )
@@ -217,10 +222,9 @@ def _one_of(spec: PropertySpec) -> str:
     choices = list(spec.values)
     if spec.minimum is not None and spec.maximum is not None:
         kind = "a number" if spec.type == "float" else "a whole number"
-        bounded = spec.maximum < MAX_INTEGER
+        bounds = f"from {spec.minimum:.0f} to {spec.maximum:.0f}"
         choices.append(
-            kind
-            + (f" from {spec.minimum:g} to {spec.maximum:g}" if bounded else f" of at least {spec.minimum:g}")
+            f"{kind} {bounds if spec.maximum < MAX_INTEGER else f'of at least {spec.minimum:.0f}'}"
         )
     return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
 

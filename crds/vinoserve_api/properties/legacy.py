@@ -34,7 +34,7 @@ def _levels(modern: str) -> Callable[[str], str]:
         if value not in _LEVELS:
             return f"legacy name of {modern}; write {modern}: LOW, MEDIUM or HIGH"
         if not _LEVELS[value]:
-            return f"legacy name of {modern}, and 0 turned it off: remove it"
+            return f"legacy name of {modern}, and 0 turned it off: delete it"
         return f"legacy name of {modern}; write {modern}: {_LEVELS[value]}"
 
     return tell
@@ -54,7 +54,7 @@ def _model_priority(value: str) -> str:
     }
     if not wanted:
         wanted = {"MODEL_PRIORITY": "LOW, MEDIUM or HIGH"}
-    return "legacy name of MODEL_PRIORITY; write " + ", ".join(f"{k}: {v}" for k, v in wanted.items())
+    return "legacy name; write " + ", ".join(f"{k}: {v}" for k, v in wanted.items())
 
 
 def _levels_of(part: str, modern: str) -> list[str]:
@@ -65,10 +65,10 @@ def _levels_of(part: str, modern: str) -> list[str]:
     return [match[1] if match[1] in ("LOW", "HIGH") else "MEDIUM"]
 
 
-def _same(modern: str, *, switch: bool = False, extra: str = "") -> Callable[[str], str]:
+def _same(modern: str, *, switch: bool = False) -> Callable[[str], str]:
     def tell(value: str) -> str:
         shown = _SWITCHES.get(value, value) if switch else value
-        return f"legacy name of {modern}; write {modern}: {shown}{extra}"
+        return f"legacy name of {modern}; write {modern}: {shown}"
 
     return tell
 
@@ -119,7 +119,7 @@ _SUCCESSORS: Final[dict[str, Callable[[str], str]]] = {
         "removed from OpenVINO; say what clients send in spec.model.inputs[].client"
     ),
     "CLDNN_ENABLE_LOOP_UNROLLING": _same("GPU_ENABLE_LOOP_UNROLLING", switch=True),
-    "EXCLUSIVE_ASYNC_REQUESTS": _says("internal to OpenVINO; remove it, or write spec.hints.numStreams: 1"),
+    "EXCLUSIVE_ASYNC_REQUESTS": _says("internal to OpenVINO; delete it, or write spec.hints.numStreams: 1"),
     "CLDNN_ENABLE_FP16_FOR_QUANTIZED_MODELS": _REMOVED,
     "CLDNN_GRAPH_DUMPS_DIR": _REMOVED,
     "CLDNN_SOURCES_DUMPS_DIR": _REMOVED,
@@ -138,5 +138,5 @@ _SUCCESSORS: Final[dict[str, Callable[[str], str]]] = {
 VALUES: Final = {
     "FP32": "f32", "FP16": "f16", "BF16": "bf16", "INT8": "i8", "UINT8": "u8", "UNDEFINED": "dynamic",
     "PERFORMANCE_HINT_LATENCY": "LATENCY", "PERFORMANCE_HINT_THROUGHPUT": "THROUGHPUT", "MED": "MEDIUM", "NORMAL": "MEDIUM",
-    "ANY": "MEDIUM",
+    "ANY": "MEDIUM", "1": "LOW", "2": "MEDIUM", "3": "HIGH",
 }  # fmt: skip

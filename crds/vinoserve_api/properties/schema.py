@@ -60,12 +60,6 @@ def _value_schema(spec: PropertySpec) -> dict[str, Any]:
                 "minProperties": 1,
                 "maxProperties": 16,
                 "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 100},
-                "x-kubernetes-validations": [
-                    {
-                        "rule": f"self.all(d, d.matches('^{_escape(DEVICE_PATTERN)}$'))",
-                        "message": "keys are devices, such as CPU, GPU.1 or NPU",
-                    }
-                ],
             }
         case "curves":
             return {
@@ -98,18 +92,7 @@ def _curve_schema() -> dict[str, Any]:
         "minProperties": 1,
         "maxProperties": 101,
         "additionalProperties": {"type": "number"},
-        "x-kubernetes-validations": [
-            {
-                "rule": "self.all(p, p.matches('^(100|[1-9]?[0-9])$'))",
-                "message": "keys are percentages from 0 to 100",
-            }
-        ],
     }
-
-
-def _escape(pattern: str) -> str:
-    """For a CEL string literal."""
-    return pattern.replace("\\", "\\\\")
 
 
 def _whole(bound: float | None) -> int:

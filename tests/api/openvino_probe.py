@@ -1,0 +1,38 @@
+"""Asks the installed OpenVINO about properties; a program of its own, so that a GPU can be emulated and nothing outlives it.
+
+stdin: {"devices": {block: device}, "tries": [[device, key, value]]}
+last line of stdout: {"supported": {block: {key: mutability}}, "refused": [[device, key, value, why]]}
+"""
+
+import json
+import sys
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as ops
+
+from vinoserve_api.properties import to_openvino
+
+
+def main() -> None:
+    asked = json.load(sys.stdin)
+    core = ov.Core()
+    parameter = ops.parameter([1, 4], np.float32)
+    model = ov.Model([ops.relu(parameter)], [parameter])
+    refused: list[list[Any]] = []
+    for device, key, value in asked["tries"]:
+        try:
+            compiled = core.compile_model(model, device, {key: to_openvino(key, value)})
+            compiled(np.zeros((1, 4), np.float32))
+        except Exception as error:  # noqa: BLE001 whatever OpenVINO says is the answer
+            refused.append([device, key, value, str(error).strip().splitlines()[-1]])
+    supported = {
+        block: {str(k): str(m) for k, m in core.get_property(block, "SUPPORTED_PROPERTIES").items()}
+        for block in asked["devices"]
+    }
+    sys.stdout.write("\n" + json.dumps({"supported": supported, "refused": refused}))
+
+
+if __name__ == "__main__":
+    main()
