@@ -67,8 +67,18 @@ class ProgressReason(StrEnum):
     CONTAINER_CONFIG_ERROR = "ContainerConfigError"
     CRASH_LOOP = "CrashLoop"
     QUOTA_EXCEEDED = "QuotaExceeded"
+    PODS_FORBIDDEN = "PodsForbidden"
     ROLLING_OUT = "RollingOut"
     SUSPENDED = "Suspended"
     SCALED_TO_ZERO = "ScaledToZero"
     READY = "Ready"
     NOT_REPORTING = "NotReporting"
+
+
+class ClassReason(StrEnum):
+    """Why an AcceleratorClass is ready or not."""
+
+    AVAILABLE = "Available"
+    NO_NODE = "NoNode"
+    NO_DEVICE = "NoDevice"
+    INVALID_SPEC = "InvalidSpec"
