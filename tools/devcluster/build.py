@@ -2,18 +2,18 @@
 
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster.golang import VERSION, find_go, make_go_environment
-from devcluster.layout import BUSYBOX_IMAGE, PAUSE_IMAGE, Build
-from images.mkimage import ImageConfig, Layer, write_image
-from toolbox.cache import cache_root, make_key, make_once
-from toolbox.debian import unpack
-from toolbox.errors import ToolError
-from toolbox.programs import need, run
-from toolbox.progress import Progress
+from tools.devcluster.golang import VERSION, find_go, make_go_environment
+from tools.devcluster.layout import BUSYBOX_IMAGE, PAUSE_IMAGE, Build
+from tools.images.mkimage import ImageConfig, Layer, write_image
+from tools.toolbox.cache import cache_root, make_key, make_once
+from tools.toolbox.debian import unpack
+from tools.toolbox.errors import ToolError
+from tools.toolbox.programs import need, run
+from tools.toolbox.progress import Progress
 
 PROGRAMS = Path(__file__).parent / "programs"
 KUBERNETES = PROGRAMS / "kubernetes"
@@ -44,7 +44,26 @@ KUBERNETES_PROGRAMS = (
     "kubelet",
     "kubectl",
 )
-BUSYBOX_APPLETS = "cat echo env grep hostname httpd id ip ls mount nc nslookup ps sh sleep stat touch wget".split()
+BUSYBOX_APPLETS = [
+    "cat",
+    "echo",
+    "env",
+    "grep",
+    "hostname",
+    "httpd",
+    "id",
+    "ip",
+    "ls",
+    "mount",
+    "nc",
+    "nslookup",
+    "ps",
+    "sh",
+    "sleep",
+    "stat",
+    "touch",
+    "wget",
+]
 CONTAINERD = "github.com/containerd/containerd/v2"
 CNI = "github.com/containernetworking/plugins/plugins"
 HELM = "helm.sh/helm/v4"
@@ -86,7 +105,11 @@ def build_programs() -> Build:
 
 def make_steps(build: Build) -> list[Step]:
     go = Go()
-    kubernetes, containerd, helm = read_pin(KUBERNETES, "k8s.io/kubernetes"), read_pin(NODE, CONTAINERD), read_pin(NODE, HELM)
+    kubernetes, containerd, helm = (
+        read_pin(KUBERNETES, "k8s.io/kubernetes"),
+        read_pin(NODE, CONTAINERD),
+        read_pin(NODE, HELM),
+    )
     return [
         Step("debian", "runc, nft and busybox from Debian", 5, lambda dest: unpack(DEBIAN_PACKAGES, dest)),
         Step("bin/nft", "nft's wrapper", 0, write_nft_wrapper),
@@ -124,7 +147,9 @@ def make_steps(build: Build) -> list[Step]:
             "bin/helm",
             f"helm {helm}",
             25,
-            lambda dest: go.build(NODE, dest, f"{HELM}/cmd/helm", f"-X {HELM}/internal/version.version={helm}"),
+            lambda dest: go.build(
+                NODE, dest, f"{HELM}/cmd/helm", f"-X {HELM}/internal/version.version={helm}"
+            ),
         ),
         Step("images/pause.tar", "image pause", 0, lambda dest: write_pause_image(build, dest)),
         Step("images/busybox.tar", "image busybox", 0, lambda dest: write_busybox_image(build, dest)),
@@ -156,7 +181,9 @@ class Go:
 
 def read_pin(module: Path, name: str) -> str:
     """The version of `name` in a go.mod."""
-    found = re.search(rf"^\s*(?:require )?{re.escape(name)} (v\S+)", (module / "go.mod").read_text(), re.MULTILINE)
+    found = re.search(
+        rf"^\s*(?:require )?{re.escape(name)} (v\S+)", (module / "go.mod").read_text(), re.MULTILINE
+    )
     if not found:
         raise ToolError(f"{module / 'go.mod'} does not name {name}")
     return found[1]

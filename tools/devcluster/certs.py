@@ -4,8 +4,8 @@ import base64
 import json
 from pathlib import Path
 
-from devcluster.layout import API_PORT, NODE, NODE_IP, SERVICE_IP, Cluster
-from toolbox.programs import run
+from tools.devcluster.layout import API_PORT, NODE, NODE_IP, SERVICE_IP, Cluster
+from tools.toolbox.programs import run
 
 DAYS = "3650"
 API_NAMES = (
@@ -42,10 +42,24 @@ def write_certificates(cluster: Cluster) -> None:
     for name, (subject, names) in CERTIFICATES.items():
         write_key(pki / f"{name}.key")
         (pki / f"{name}.ext").write_text(make_extensions(names))
-        run(["openssl", "req", "-new", "-key", f"{name}.key", "-subj", subject, "-out", f"{name}.csr"], cwd=pki)
+        run(
+            ["openssl", "req", "-new", "-key", f"{name}.key", "-subj", subject, "-out", f"{name}.csr"],
+            cwd=pki,
+        )
         run(
             [
-                *("openssl", "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"),
+                *(
+                    "openssl",
+                    "x509",
+                    "-req",
+                    "-in",
+                    f"{name}.csr",
+                    "-CA",
+                    "ca.crt",
+                    "-CAkey",
+                    "ca.key",
+                    "-CAcreateserial",
+                ),
                 *("-days", DAYS, "-extfile", f"{name}.ext", "-out", f"{name}.crt"),
             ],
             cwd=pki,
@@ -60,7 +74,11 @@ def write_key(path: Path) -> None:
 
 
 def make_extensions(names: str) -> str:
-    lines = ["basicConstraints=CA:FALSE", "keyUsage=digitalSignature", "extendedKeyUsage=serverAuth,clientAuth"]
+    lines = [
+        "basicConstraints=CA:FALSE",
+        "keyUsage=digitalSignature",
+        "extendedKeyUsage=serverAuth,clientAuth",
+    ]
     return "\n".join(lines + ([f"subjectAltName={names}"] if names else [])) + "\n"
 
 

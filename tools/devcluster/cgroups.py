@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from toolbox.errors import ToolError
+from tools.toolbox.errors import ToolError
 
 ROOT = Path("/sys/fs/cgroup")
 #: what kubelet wants of a cgroup v2 host
@@ -47,7 +47,11 @@ def _groups(name: str, root: Path) -> list[Path]:
 
 def _hierarchies(root: Path) -> Iterator[Path]:
     """The folders of the v1 controllers; some are links to a combined one (cpu -> cpu,cpuacct)."""
-    return (p for p in sorted(root.iterdir()) if p.is_dir() and not p.is_symlink() and (p / "cgroup.procs").exists())
+    return (
+        p
+        for p in sorted(root.iterdir())
+        if p.is_dir() and not p.is_symlink() and (p / "cgroup.procs").exists()
+    )
 
 
 def _remove_tree(group: Path) -> bool:
@@ -75,4 +79,6 @@ def _enable_controllers(group: Path) -> None:
             if controller in there:
                 (group / "cgroup.subtree_control").write_text(f"+{controller}")
     except OSError as error:
-        raise ToolError(f"{group}/cgroup.subtree_control can't be written ({error.strerror}): run on the host, not in a container") from error
+        raise ToolError(
+            f"{group}/cgroup.subtree_control can't be written ({error.strerror}): run on the host, not in a container"
+        ) from error

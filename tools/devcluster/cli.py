@@ -5,12 +5,12 @@ import json
 import sys
 from pathlib import Path
 
-from devcluster import lifecycle
-from devcluster.build import build_programs
-from devcluster.gpus import DRIVERS
-from devcluster.layout import make_cluster
-from toolbox.errors import ToolError, run_main
-from toolbox.progress import say
+from tools.devcluster import lifecycle
+from tools.devcluster.build import build_programs
+from tools.devcluster.gpus import DRIVERS
+from tools.devcluster.layout import make_cluster
+from tools.toolbox.errors import ToolError, run_main
+from tools.toolbox.progress import say
 
 EPILOG = """\
 Everything lives in namespaces of its own: nothing listens on the host, and no mount, route or sysctl of it changes.
@@ -42,9 +42,7 @@ def run_command() -> int:
         case "status":
             lifecycle.show_status(cluster)
         case "load":
-            for image in options.images:
-                lifecycle.load(cluster, image)
-                say(f"loaded {image.name}")
+            lifecycle.load(cluster, *options.images)
         case "run":
             lifecycle.run_in_network(cluster, need_command(options.argv))
         case "exec":
@@ -54,24 +52,47 @@ def run_command() -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="devcluster", description=__doc__, epilog=EPILOG)
-    parser.add_argument("--name", default="vinoserve", help="clusters of different names live side by side (default: %(default)s)")
+    parser.add_argument(
+        "--name",
+        default="vinoserve",
+        help="clusters of different names live side by side (default: %(default)s)",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("check", help="say whether this machine can have a cluster")
     commands.add_parser("build", help="build the programs (about 8 minutes the first time); `up` does it too")
     up = commands.add_parser("up", help="start the cluster; returns when it is ready")
-    up.add_argument("--gpus", type=int, metavar="N", choices=range(9), help="Intel GPUs that the node shows, 0 to 8")
-    up.add_argument("--gpu-driver", choices=DRIVERS, default="xe", help="the resource is gpu.intel.com/DRIVER (default: %(default)s)")
-    up.add_argument("--gpu-gid", type=int, metavar="GID", help="group of the GPUs' nodes, mode 660; without it anyone may open them")
+    up.add_argument(
+        "--gpus", type=int, metavar="N", choices=range(9), help="Intel GPUs that the node shows, 0 to 8"
+    )
+    up.add_argument(
+        "--gpu-driver",
+        choices=DRIVERS,
+        default="xe",
+        help="the resource is gpu.intel.com/DRIVER (default: %(default)s)",
+    )
+    up.add_argument(
+        "--gpu-gid",
+        type=int,
+        metavar="GID",
+        help="group of the GPUs' nodes, mode 660; without it anyone may open them",
+    )
     commands.add_parser("down", help="end the cluster and leave nothing behind")
     status = commands.add_parser("status", help="what runs and what it costs; exit code 1 when it is down")
-    status.add_argument("--json", action="store_true", help="what programs need: pid, kubeconfig, clients, ...")
+    status.add_argument(
+        "--json", action="store_true", help="what programs need: pid, kubeconfig, clients, ..."
+    )
     load = commands.add_parser("load", help="import image archives into the node")
     load.add_argument("images", nargs="+", type=Path, metavar="TAR")
     for name, text in (
-        ("run", "run a program of this machine in the cluster's network, with kubectl, helm and KUBECONFIG set"),
+        (
+            "run",
+            "run a program of this machine in the cluster's network, with kubectl, helm and KUBECONFIG set",
+        ),
         ("exec", "run a program on the node: its files, processes and network"),
     ):
-        commands.add_parser(name, help=text).add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD...")
+        commands.add_parser(name, help=text).add_argument(
+            "argv", nargs=argparse.REMAINDER, metavar="-- CMD..."
+        )
     return parser
 
 

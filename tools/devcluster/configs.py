@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from devcluster.layout import (
+from tools.devcluster.layout import (
     API_PORT,
     CONTAINERD_SOCKET,
     NODE,
@@ -35,7 +35,11 @@ def make_cni() -> dict[str, Any]:
     """Plugin ptp routes everything, so a ClusterIP between pods of the node works without br_netfilter."""
     ranges = [[{"subnet": POD_CIDR}]]
     ipam = {"type": "host-local", "ranges": ranges, "routes": [{"dst": "0.0.0.0/0"}]}
-    return {"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "ptp", "ipMasq": False, "ipam": ipam}]}
+    return {
+        "cniVersion": "1.0.0",
+        "name": "pods",
+        "plugins": [{"type": "ptp", "ipMasq": False, "ipam": ipam}],
+    }
 
 
 def make_containerd(build: Build, cluster: Cluster) -> dict[str, Any]:
@@ -135,7 +139,13 @@ def make_coredns_rbac() -> dict[str, Any]:
         "kind": "List",
         "items": [
             {"apiVersion": f"{api}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules},
-            {"apiVersion": f"{api}/v1", "kind": "ClusterRoleBinding", "metadata": metadata, "roleRef": role, "subjects": [user]},
+            {
+                "apiVersion": f"{api}/v1",
+                "kind": "ClusterRoleBinding",
+                "metadata": metadata,
+                "roleRef": role,
+                "subjects": [user],
+            },
         ],
     }
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from toolbox.errors import ToolError
+from tools.toolbox.errors import ToolError
 
 #: Kubernetes 1.36's OpenAPI breaks with the new JSON package of Go 1.27; containerd's module asks for no less than this.
 VERSION = (1, 26, 8)
@@ -36,7 +36,9 @@ def make_go_environment(go: str) -> dict[str, str]:
         "GOWORK": "off",
         "GOTOOLCHAIN": "local",
     }
-    version = read_version(subprocess.run([go, "env", "GOVERSION"], env=env, capture_output=True, text=True, check=True).stdout)
+    version = read_version(
+        subprocess.run([go, "env", "GOVERSION"], env=env, capture_output=True, text=True, check=True).stdout
+    )
     if not VERSION <= version < TOO_NEW:
         env["GOTOOLCHAIN"] = "go" + ".".join(map(str, VERSION))
     return env

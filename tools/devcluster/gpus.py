@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from toolbox.programs import run
+from tools.toolbox.programs import run
 
 DRM_MAJOR = 226
 FIRST_RENDER = 128

@@ -1,6 +1,6 @@
 """Process 1 of the cluster's namespaces: mounts, network, programs; then it reaps, and restarts a program that ended.
 
-Started by lifecycle.start as `python -m devcluster.init NAME`, in new mount, net, pid and uts namespaces: all that
+Started by lifecycle.start as `python -m tools.devcluster.init NAME`, in new mount, net, pid and uts namespaces: all that
 is set here is seen here alone, and when this process is killed the kernel ends every other one.
 """
 
@@ -13,11 +13,11 @@ import time
 import urllib.request
 from pathlib import Path
 
-from devcluster import cgroups, gpus
-from devcluster.configs import make_commands
-from devcluster.layout import API_PORT, NODE, NODE_IP, SERVICE_CIDR, Build, Cluster, make_cluster
-from devcluster.record import Record
-from toolbox.programs import run
+from tools.devcluster import cgroups, gpus
+from tools.devcluster.configs import make_commands
+from tools.devcluster.layout import API_PORT, NODE, NODE_IP, SERVICE_CIDR, Build, Cluster, make_cluster
+from tools.devcluster.record import Record
+from tools.toolbox.programs import run
 
 #: kubelet sets these for the whole machine: it is given copies to write
 KUBELET_SYSCTLS = {
@@ -45,10 +45,15 @@ def main() -> None:
 
 
 def make_mounts(cluster: Cluster) -> None:
-    run(["mount", "--make-rshared", "/"])  # among the namespaces below this one; unshare made it private from the host
+    run(
+        ["mount", "--make-rshared", "/"]
+    )  # among the namespaces below this one; unshare made it private from the host
     for folder in ("/run", "/var/lib"):
         run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder])
-    for source, dest in ((cluster.state / "kubelet", "/var/lib/kubelet"), (cluster.state / "varlog", "/var/log")):
+    for source, dest in (
+        (cluster.state / "kubelet", "/var/lib/kubelet"),
+        (cluster.state / "varlog", "/var/log"),
+    ):
         source.mkdir(exist_ok=True)
         Path(dest).mkdir(exist_ok=True)
         run(["mount", "--bind", source, dest])
@@ -96,7 +101,9 @@ def supervise(cluster: Cluster, commands: dict[str, list[str]]) -> None:
 
 def start(cluster: Cluster, name: str, command: list[str]) -> int:
     with (cluster.logs / f"{name}.log").open("ab") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True).pid
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        ).pid
 
 
 def reap(cluster: Cluster, running: dict[int, str], commands: dict[str, list[str]]) -> None:
@@ -117,7 +124,9 @@ def reap(cluster: Cluster, running: dict[int, str], commands: dict[str, list[str
 def api_ready(cluster: Cluster) -> bool:
     context = ssl.create_default_context(cafile=str(cluster.pki / "ca.crt"))
     context.load_cert_chain(cluster.pki / "admin.crt", cluster.pki / "admin.key")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
     try:
         with opener.open(f"https://127.0.0.1:{API_PORT}/readyz", timeout=5) as answer:
             return bool(answer.status == 200)
@@ -126,7 +135,8 @@ def api_ready(cluster: Cluster) -> bool:
 
 
 def apply_rbac(cluster: Cluster) -> None:
-    command = ["kubectl", "--kubeconfig", cluster.kubeconfig, "apply", "-f", cluster.etc / "coredns-rbac.json"]
+    file = cluster.etc / "coredns-rbac.json"
+    command: list[str | Path] = ["kubectl", f"--kubeconfig={cluster.kubeconfig}", "apply", "-f", file]
     env = {**os.environ, "KUBECACHEDIR": str(cluster.state / "cache")}
     print(run(command, env=env).stdout, flush=True)
 

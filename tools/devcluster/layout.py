@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolbox.cache import cache_root
-from toolbox.errors import ToolError
+from tools.toolbox.cache import cache_root
+from tools.toolbox.errors import ToolError
 
 NODE = "node1"
 NODE_IP = "10.99.0.1"
@@ -97,7 +97,9 @@ class Cluster:
 def make_cluster(name: str) -> Cluster:
     """The cluster of that name below the cache folder."""
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", name):
-        raise ToolError(f"--name {name}: write at most 32 lower-case letters, digits and hyphens, e.g. vinoserve-test")
+        raise ToolError(
+            f"--name {name}: write at most 32 lower-case letters, digits and hyphens, e.g. vinoserve-test"
+        )
     root = cache_root()
     if any(root.is_relative_to(folder) for folder in COVERED):
         raise ToolError(

@@ -5,27 +5,26 @@ import dataclasses
 import json
 import os
 import platform
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from devcluster import cgroups
-from devcluster.build import build_programs
-from devcluster.certs import write_certificates
-from devcluster.configs import make_files
-from devcluster.layout import NODE, Build, Cluster
-from devcluster.record import Record, read_netns
-from toolbox.cache import lock, remove
-from toolbox.errors import ToolError
-from toolbox.programs import need, run
-from toolbox.progress import Progress, say
+from tools.devcluster import cgroups
+from tools.devcluster.build import build_programs
+from tools.devcluster.certs import write_certificates
+from tools.devcluster.configs import make_files
+from tools.devcluster.layout import NODE, Build, Cluster
+from tools.devcluster.record import Record, read_netns
+from tools.toolbox.cache import lock, remove
+from tools.toolbox.errors import ToolError
+from tools.toolbox.programs import need
+from tools.toolbox.progress import Progress, say
 
-TOOLS = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 WAIT = 180  # seconds that one thing may take to become ready on a busy machine
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 #: in the environment of what `run` starts, so that `down` knows it
@@ -35,7 +34,9 @@ MARK = "VINOSERVE_DEVCLUSTER"
 def check_host() -> None:
     """Whether this machine can have a cluster; else why not, in one line."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
-        raise ToolError(f"a cluster needs Linux on x86_64, this is {platform.system()} on {platform.machine()}")
+        raise ToolError(
+            f"a cluster needs Linux on x86_64, this is {platform.system()} on {platform.machine()}"
+        )
     if os.geteuid() != 0:
         raise ToolError("a cluster needs root (namespaces, mounts, cgroups): try again with sudo")
     need("unshare", "nsenter", "mount", "ip", "openssl")
@@ -44,9 +45,13 @@ def check_host() -> None:
         ("mount", ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]),
     ):
         if subprocess.run(command, capture_output=True, check=False).returncode:
-            raise ToolError(f"root may not {what} here: are you in a container? Run on the host, or with --privileged")
+            raise ToolError(
+                f"root may not {what} here: are you in a container? Run on the host, or with --privileged"
+            )
     if not os.access(cgroups.ROOT, os.W_OK):
-        raise ToolError(f"{cgroups.ROOT} is read-only here: are you in a container? Run on the host, or with --privileged")
+        raise ToolError(
+            f"{cgroups.ROOT} is read-only here: are you in a container? Run on the host, or with --privileged"
+        )
 
 
 def up(cluster: Cluster, gpus: int | None, gpu_driver: str, gpu_gid: int | None) -> None:
@@ -86,12 +91,12 @@ def start(cluster: Cluster, build: Build, wanted: Record) -> Record:
     namespaces = ["--mount", "--net", "--pid", "--uts", "--fork", "--mount-proc", "--propagation", "private"]
     with (cluster.logs / "init.log").open("ab") as log:
         unshare = subprocess.Popen(
-            ["unshare", *namespaces, sys.executable, "-m", "devcluster.init", cluster.name],
+            ["unshare", *namespaces, sys.executable, "-m", "tools.devcluster.init", cluster.name],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd="/",
-            env={**os.environ, "PYTHONPATH": str(TOOLS), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"},
             start_new_session=True,
         )
     children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
@@ -109,14 +114,24 @@ def wait_ready(cluster: Cluster, record: Record) -> None:
     build = Build(Path(record.build))
     waits: list[tuple[str, int, Callable[[], bool]]] = [
         ("containerd", 1, lambda: succeeds(in_node(record, ["ctr", "version"]))),
-        ("images", 1, lambda: all(load(cluster, image) is None for image in sorted(build.images.glob("*.tar")))),
+        (
+            "images",
+            1,
+            lambda: load(cluster, *sorted(build.images.glob("*.tar"))),
+        ),
         ("API server", 4, lambda: succeeds(in_network(record, kubectl(cluster, "get", "--raw", "/readyz")))),
         ("node Ready", 3, lambda: is_node_ready(cluster, record)),
         ("DNS", 1, lambda: is_dns_ready(record)),
-        ("default ServiceAccount", 5, lambda: succeeds(in_network(record, kubectl(cluster, "get", "sa", "default")))),
+        (
+            "default ServiceAccount",
+            5,
+            lambda: succeeds(in_network(record, kubectl(cluster, "get", "sa", "default"))),
+        ),
     ]
     if record.gpus:
-        waits.append((f"{show_gpus(record)} allocatable", 1, lambda: count_gpus(cluster, record) == record.gpus))
+        waits.append(
+            (f"{show_gpus(record)} allocatable", 1, lambda: count_gpus(cluster, record) == record.gpus)
+        )
     progress = Progress(len(waits))
     for what, seconds, condition in waits:
         with progress.step(what, seconds):
@@ -136,27 +151,32 @@ def wait_for(cluster: Cluster, record: Record, what: str, condition: Callable[[]
 def is_ready(cluster: Cluster, record: Record) -> bool:
     gpus_there = not record.gpus or count_gpus(cluster, record) == record.gpus
     service_account = in_network(record, kubectl(cluster, "get", "sa", "default"))
-    return is_node_ready(cluster, record) and gpus_there and is_dns_ready(record) and succeeds(service_account)
+    return (
+        is_node_ready(cluster, record) and gpus_there and is_dns_ready(record) and succeeds(service_account)
+    )
 
 
 def is_node_ready(cluster: Cluster, record: Record) -> bool:
-    conditions = (get_node(cluster, record).get("status") or {}).get("conditions") or []
+    conditions = get_node_status(cluster, record).get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def is_dns_ready(record: Record) -> bool:
     busybox = Build(Path(record.build)).debian / "bin/busybox"
-    return succeeds(in_network(record, [str(busybox), "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8181/ready"]))
+    return succeeds(
+        in_network(record, [str(busybox), "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8181/ready"])
+    )
 
 
 def count_gpus(cluster: Cluster, record: Record) -> int:
-    allocatable = (get_node(cluster, record).get("status") or {}).get("allocatable") or {}
+    allocatable = get_node_status(cluster, record).get("allocatable", {})
     return int(allocatable.get(f"gpu.intel.com/{record.gpu_driver}", 0))
 
 
-def get_node(cluster: Cluster, record: Record) -> dict[str, dict[str, list[dict[str, str]]]]:
+def get_node_status(cluster: Cluster, record: Record) -> dict[str, Any]:
+    """The node's status; {} where it is not registered yet."""
     answer = in_network(record, kubectl(cluster, "get", "node", NODE, "-o", "json"))
-    return json.loads(answer.stdout) if succeeds(answer) else {}
+    return json.loads(answer.stdout).get("status", {}) if succeeds(answer) else {}
 
 
 def down(cluster: Cluster) -> None:
@@ -177,13 +197,18 @@ def clean(cluster: Cluster) -> None:
     while any(is_running(pid) for pid in pids) and time.monotonic() < until:
         time.sleep(0.02)
     if not cgroups.remove(cluster.cgroup):
-        raise ToolError(f"cgroup {cluster.cgroup} still has processes: see {cgroups.ROOT}/*/{cluster.cgroup}/cgroup.procs")
+        raise ToolError(
+            f"cgroup {cluster.cgroup} still has processes: see {cgroups.ROOT}/*/{cluster.cgroup}/cgroup.procs"
+        )
     if cluster.state.exists():
         remove(cluster.state)
 
 
 def find_init(cluster: Cluster) -> list[int]:
-    """Process 1 by its command line, also one whose number an interrupted `up` did not write down."""
+    """Process 1 by its command line, also one whose number an interrupted `up` did not write down.
+
+    `unshare`, its parent, ends by itself: it must live to take leave of it.
+    """
     return [pid for pid in list_pids() if Record("", 0, "", None, pid=pid).is_alive(cluster)]
 
 
@@ -216,21 +241,26 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def load(cluster: Cluster, image: Path) -> None:
-    """Import an image archive into the node."""
-    if not image.is_file():
-        raise ToolError(f"{image}: no such image archive")
-    command = ["ctr", "-n", "k8s.io", "images", "import", "--all-platforms", str(image.absolute())]
-    answer = in_node(need_up(cluster), command)
-    if not succeeds(answer):
-        raise ToolError(f"{image}: import failed: {answer.stderr.strip()}")
+def load(cluster: Cluster, *images: Path) -> bool:
+    """Import image archives into the node; always True."""
+    record = need_up(cluster)
+    for image in images:
+        if not image.is_file():
+            raise ToolError(f"{image}: no such image archive")
+        say(f"loading {image.name}")
+        answer = in_node(
+            record, ["ctr", "-n", "k8s.io", "images", "import", "--all-platforms", str(image.absolute())]
+        )
+        if not succeeds(answer):
+            raise ToolError(f"{image}: import failed: {answer.stderr.strip()}")
+    return True
 
 
 def run_in_network(cluster: Cluster, command: Sequence[str]) -> NoReturn:
     """Become `command`: the host's files, the cluster's network."""
     record = need_up(cluster)
     env = make_environment(cluster, Build(Path(record.build)))
-    os.execvpe("nsenter", ["nsenter", "-t", str(record.pid), "--net", "--", *command], env)  # noqa: S606
+    os.execvpe("nsenter", ["nsenter", "-t", str(record.pid), "--net", "--", *command], env)
 
 
 def exec_in_node(cluster: Cluster, command: Sequence[str]) -> NoReturn:
@@ -238,7 +268,7 @@ def exec_in_node(cluster: Cluster, command: Sequence[str]) -> NoReturn:
     record = need_up(cluster)
     env = make_environment(cluster, Build(Path(record.build)))
     env["PATH"] = make_node_path(record)
-    os.execvpe("nsenter", [*enter_node(record), *command], env)  # noqa: S606
+    os.execvpe("nsenter", [*enter_node(record), *command], env)
 
 
 def make_environment(cluster: Cluster, build: Build) -> dict[str, str]:
@@ -277,7 +307,9 @@ def make_status(cluster: Cluster) -> dict[str, object]:
 def show_status(cluster: Cluster) -> None:
     """Nodes, pods, and the memory of each process, for people."""
     record = need_up(cluster)
-    print(f"cluster {cluster.name} is up, {show_gpus(record)}; process 1 is {record.pid}; files in {cluster.state}")
+    print(
+        f"cluster {cluster.name} is up, {show_gpus(record)}; process 1 is {record.pid}; files in {cluster.state}"
+    )
     for args in (("get", "nodes", "-o", "wide"), ("get", "pods", "-A")):
         print(in_network(record, kubectl(cluster, *args)).stdout, end="")
     for megabytes, name in sorted(list_memory(record), reverse=True):
@@ -290,7 +322,9 @@ def list_memory(record: Record) -> list[tuple[float, str]]:
     for pid in list_pids():
         with contextlib.suppress(OSError):
             if os.readlink(f"/proc/{pid}/ns/pid") == space:  # noqa: PTH115
-                status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+                status = dict(
+                    line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+                )
                 program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
                 found.append((int(status.get("VmRSS", "0 kB").split()[0]) / 1024, Path(program).name))
     return found

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster.layout import Cluster
+from tools.devcluster.layout import Cluster
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,13 @@ class Record:
             command = Path(f"/proc/{self.pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             return False
-        return self.pid > 0 and [b"devcluster.init", cluster.name.encode()] == command[-3:-1]
+        ours = command[1:] == [
+            b"-m",
+            b"tools.devcluster.init",
+            cluster.name.encode(),
+            b"",
+        ]  # `unshare` has more before it
+        return self.pid > 0 and ours
 
     def has_same_options(self, other: "Record") -> bool:
         keys = ("gpus", "gpu_driver", "gpu_gid") if self.gpus else ("gpus",)

@@ -87,7 +87,8 @@ def write_image(out: Path, tag: str, layers: Sequence[Layer], config: ImageConfi
                 "size": config_size,
             },
             "layers": [
-                {"mediaType": f"{OCI}layer.v1.tar", "digest": f"sha256:{digest}", "size": size} for digest, size in blobs
+                {"mediaType": f"{OCI}layer.v1.tar", "digest": f"sha256:{digest}", "size": size}
+                for digest, size in blobs
             ],
         }
     )
@@ -199,7 +200,9 @@ def _add_entries(tar: tarfile.TarFile, entries: Sequence[tuple[Path, str]]) -> N
             info.type, info.size = tarfile.REGTYPE, path.lstat().st_size
         info.mtime = info.uid = info.gid = 0
         info.uname = info.gname = ""
-        info.mode |= (info.mode & 0o500) >> 3 | (info.mode & 0o500) >> 6  # a user that is not root reads what root reads
+        info.mode |= (info.mode & 0o500) >> 3 | (
+            info.mode & 0o500
+        ) >> 6  # a user that is not root reads what root reads
         if info.isreg():
             with path.open("rb") as file:
                 tar.addfile(info, file)

@@ -26,7 +26,11 @@ def make_key(*parts: object) -> str:
             continue
         for file in sorted(part.rglob("*")) if part.is_dir() else [part]:
             if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(repr((str(file.relative_to(part)), hashlib.sha256(file.read_bytes()).hexdigest())).encode())
+                digest.update(
+                    repr(
+                        (str(file.relative_to(part)), hashlib.sha256(file.read_bytes()).hexdigest())
+                    ).encode()
+                )
     return digest.hexdigest()[:16]
 
 
@@ -50,7 +54,9 @@ def make_once(dest: Path, fill: Callable[[Path], None]) -> Path:
     with lock(dest.with_name(f".{dest.name}.lock")):
         if dest.exists():
             return dest
-        with tempfile.TemporaryDirectory(prefix=f".{dest.name}.", dir=dest.parent, ignore_cleanup_errors=True) as work:
+        with tempfile.TemporaryDirectory(
+            prefix=f".{dest.name}.", dir=dest.parent, ignore_cleanup_errors=True
+        ) as work:
             made = Path(work) / dest.name
             fill(made)
             made.rename(dest)

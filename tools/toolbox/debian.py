@@ -4,8 +4,8 @@ import os
 import platform
 from pathlib import Path
 
-from toolbox.errors import ToolError
-from toolbox.programs import need, run
+from tools.toolbox.errors import ToolError
+from tools.toolbox.programs import need, run
 
 
 def need_bookworm() -> None:
@@ -13,7 +13,9 @@ def need_bookworm() -> None:
     release = platform.freedesktop_os_release()
     if release.get("VERSION_CODENAME") != "bookworm":
         name = release.get("PRETTY_NAME", "this system")
-        raise ToolError(f"images are made from Debian 12 (bookworm) packages, this is {name}: build the Containerfile instead")
+        raise ToolError(
+            f"images are made from Debian 12 (bookworm) packages, this is {name}: build the Containerfile instead"
+        )
 
 
 def unpack(packages: list[str], dest: Path) -> None:

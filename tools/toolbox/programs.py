@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from toolbox.errors import ToolError
+from tools.toolbox.errors import ToolError
 
 #: program -> the Debian package that has it
 PACKAGES = {
@@ -39,19 +39,22 @@ def find_uv() -> str:
 
 
 def run(
-    command: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end; where it fails, what failed and the last lines it printed."""
-    try:
-        return subprocess.run(
-            [str(c) for c in command],
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except subprocess.CalledProcessError as error:
-        tail = "\n  ".join((error.stderr or error.stdout or "").strip().splitlines()[-15:])
-        raise ToolError(f"`{' '.join(map(str, command))}` failed ({error.returncode}):\n  {tail}") from error
+    """Run a program to its end; where it fails, say what failed and what it printed last."""
+    done = subprocess.run(
+        [str(c) for c in command],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        tail = "\n  ".join((done.stderr or done.stdout).strip().splitlines()[-15:])
+        raise ToolError(f"`{' '.join(map(str, command))}` failed ({done.returncode}):\n  {tail}")
+    return done

@@ -1,8 +1,9 @@
 """Locked Python packages unpacked into a folder, for this Python or for the one in an image."""
 
+import sys
 from pathlib import Path
 
-from toolbox.programs import find_uv, run
+from tools.toolbox.programs import find_uv, run
 
 
 def install_target(lock: Path, dest: Path) -> None:
@@ -10,7 +11,14 @@ def install_target(lock: Path, dest: Path) -> None:
     run(
         [
             *(find_uv(), "pip", "install", "--quiet", "--target", dest),
-            *("--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28", "--only-binary", ":all:"),
+            *(
+                "--python-version",
+                "3.11",
+                "--python-platform",
+                "x86_64-manylinux_2_28",
+                "--only-binary",
+                ":all:",
+            ),
             *("--require-hashes", "--no-deps", "--link-mode", "copy", "-r", lock),
         ]
     )
@@ -20,7 +28,7 @@ def install_prefix(lock: Path, dest: Path) -> None:
     """The packages of `lock` with all their data files (`lib/`, `etc/`) below `dest`."""
     run(
         [
-            *(find_uv(), "pip", "install", "--quiet", "--prefix", dest),
+            *(find_uv(), "pip", "install", "--quiet", "--python", sys.executable, "--prefix", dest),
             *("--require-hashes", "--no-deps", "--link-mode", "copy", "-r", lock),
         ]
     )
