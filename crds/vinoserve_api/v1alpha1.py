@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from vinoserve_api.base import Document
-from vinoserve_api.device import TARGET_PATTERN
+from vinoserve_api.device import MAX_TARGET_LENGTH
+from vinoserve_api.fields import IntOrText, Matches
 from vinoserve_api.quantity import QUANTITY_PATTERN
 
 GROUP = "vinoserve.dev"
@@ -19,31 +20,64 @@ DEFAULT_CLASS_ANNOTATION = f"{GROUP}/is-default-class"
 RENDER_GID_LABEL = f"{GROUP}/render-gid"
 
 ElementType = Literal[
-    "boolean", "f16", "bf16", "f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "string"
+    "boolean", "f16", "bf16", "f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64"
 ]
 ColorFormat = Literal["RGB", "BGR", "RGBX", "BGRX", "GRAY"]
+ModelColorFormat = Literal["RGB", "BGR", "GRAY"]
 DeviceType = Literal["GPU", "NPU"]
 OnFallback = Literal["Fail", "Warn", "Allow"]
 
-DnsLabel = Annotated[str, Field(max_length=63, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
-ObjectName = Annotated[
-    str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+MAX_SIZE = 2_147_483_647
+
+DnsLabel = Annotated[
+    str,
+    Field(max_length=63),
+    Matches(
+        r"^[a-z]([-a-z0-9]*[a-z0-9])?$",
+        "is not a name; write lower case letters, digits and '-', a letter first, at most 63 characters",
+    ),
 ]
-Quantity = Annotated[str, Field(pattern=QUANTITY_PATTERN, max_length=24)] | Annotated[int, Field(ge=0)]
+ObjectName = Annotated[
+    str,
+    Field(max_length=253),
+    Matches(
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        "is not the name of an object; write lower case letters, digits, '-' and '.', a letter or digit first and last",
+    ),
+]
+Quantity = Annotated[
+    int | str,
+    IntOrText(
+        0,
+        9_007_199_254_740_992,
+        QUANTITY_PATTERN,
+        24,
+        "is not a quantity; write a number with or without a unit, such as 64Mi or 2Gi (a fraction in quotes)",
+    ),
+]
 Dimension = Annotated[
-    Annotated[int, Field(ge=-1, le=2_147_483_647)]
-    | Annotated[str, Field(pattern=r"^[1-9][0-9]{0,9}\.\.[1-9][0-9]{0,9}$", max_length=24)],
+    int | str,
+    IntOrText(
+        -1,
+        MAX_SIZE,
+        r"^[1-9][0-9]{0,9}\.\.[1-9][0-9]{0,9}$",
+        24,
+        'is not a size; write a number from 1, "1..10" for any size from 1 to 10, or -1 for any size',
+        without=0,
+    ),
     Field(description='A size, "1..10" for any size from 1 to 10, or -1 for any size at all.'),
 ]
 Shape = Annotated[tuple[Dimension, ...], Field(max_length=16)]
 Layout = Annotated[
     str,
-    Field(
-        max_length=16,
-        pattern=r"^[A-Z?]+$",
-        description="What each dimension means, a letter each, such as NCHW; ? where it has no name.",
+    Field(max_length=16, description="What each dimension means, such as NCHW; ? where it has no name."),
+    Matches(
+        r"^[A-Z?]+$",
+        "is not a layout; write an upper case letter for each dimension, such as NCHW (? for one without a name)",
     ),
 ]
+Text = Annotated[str, Field(min_length=1, max_length=256)]
+FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 LabelMap = Annotated[
     dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]], Field(max_length=64)
 ]
@@ -53,6 +87,12 @@ AnnotationMap = Annotated[
 
 
 # --- the model
+
+
+SERVED_NAME = Matches(
+    r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$",
+    "is not a name or version to serve under; write letters, digits, '.', '_' and '-', a letter or digit first and last",
+)
 
 
 class Credentials(Document):
@@ -80,13 +120,13 @@ class ClientTensor(Document):
 class ModelTensor(Document):
     """What the model takes, where its file doesn't say."""
 
-    color_format: ColorFormat | None = Field(None, description="Colour format that the model was trained on.")
+    color_format: ModelColorFormat | None = Field(
+        None, description="Colour format that the model was trained on."
+    )
 
 
 class Input(Document):
-    name: Annotated[str, Field(min_length=1, max_length=256)] = Field(
-        description='The model\'s own input name, or its index ("0").'
-    )
+    name: Text = Field(description='The model\'s own input name, or its index ("0").')
     shape: Shape | None = Field(
         None, description="Shape to give the model: static is fastest, bounded beats dynamic."
     )
@@ -98,18 +138,16 @@ class Input(Document):
     resize: Literal["linear", "cubic", "nearest"] | None = Field(
         None, description="Resize what clients send to the model's height and width with this filter."
     )
-    mean: Annotated[tuple[float, ...], Field(min_length=1, max_length=1024)] | None = Field(
+    mean: Annotated[tuple[FiniteFloat, ...], Field(min_length=1, max_length=1024)] | None = Field(
         None, description="Subtracted from each channel, after resizing; one number, or one a channel."
     )
-    scale: Annotated[tuple[float, ...], Field(min_length=1, max_length=1024)] | None = Field(
+    scale: Annotated[tuple[FiniteFloat, ...], Field(min_length=1, max_length=1024)] | None = Field(
         None, description="Each channel is divided by it, after mean; one number, or one a channel."
     )
 
 
 class Output(Document):
-    name: Annotated[str, Field(min_length=1, max_length=256)] = Field(
-        description='The model\'s own output name, or its index ("0").'
-    )
+    name: Text = Field(description='The model\'s own output name, or its index ("0").')
     element_type: ElementType | None = Field(None, description="Element type that clients get.")
 
 
@@ -119,15 +157,25 @@ class Model(Document):
         "in the pod. A file, a folder, or a .tar, .tar.gz, .tar.bz2, .tar.xz or .zip of one."
     )
     format: Literal["openvino", "onnx"] | None = Field(None, description="Left out: told from the files.")
-    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)] | None = Field(
+    digest: (
+        Annotated[
+            str,
+            Field(max_length=71),
+            Matches(
+                r"^sha256:[0-9a-f]{64}$",
+                "is not a digest; write sha256: and 64 lower case hexadecimal digits",
+            ),
+        ]
+        | None
+    ) = Field(
         None,
         description="sha256 of the file that the uri names (of a folder: of its manifest). A model that doesn't match never starts.",
     )
-    name: (
-        Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$")] | None
-    ) = Field(None, description="Name that clients use; metadata.name where left out.")
-    version: Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$")] = (
-        Field("1", description="Version that clients see.")
+    name: Annotated[str, Field(max_length=128), SERVED_NAME] | None = Field(
+        None, description="Name that clients use; metadata.name where left out."
+    )
+    version: Annotated[str, Field(max_length=32), SERVED_NAME] = Field(
+        "1", description="Version that clients see."
     )
     credentials: Credentials | None = Field(None, description="How to be let in at the uri's host.")
     inputs: Annotated[tuple[Input, ...], Field(max_length=64)] = Field(
@@ -148,8 +196,12 @@ class Hints(Document):
         None, description="PERFORMANCE_HINT. CUMULATIVE_THROUGHPUT runs on all devices of AUTO at once."
     )
     num_streams: (
-        Annotated[int, Field(ge=1, le=1024)]
-        | Annotated[str, Field(pattern=r"^(AUTO|NUMA)$", max_length=4)]
+        Annotated[
+            int | str,
+            IntOrText(
+                1, 1024, "^(AUTO|NUMA)$", 4, "is not a number of streams; write AUTO, NUMA or 1 to 1024"
+            ),
+        ]
         | None
     ) = Field(None, description="NUM_STREAMS: AUTO, NUMA or a number; never together with performanceMode.")
     num_requests: Annotated[int, Field(ge=1, le=65536)] | None = Field(
@@ -285,9 +337,17 @@ class PodTemplate(Document):
     image_pull_secrets: Annotated[tuple[LocalObjectReference, ...], Field(max_length=16)] = Field(
         (), description="Secrets for the image's registry."
     )
-    image: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\s]+$")] | None = Field(
-        None, description="Runtime image, instead of the operator's default."
-    )
+    image: (
+        Annotated[
+            str,
+            Field(max_length=512),
+            Matches(
+                r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$",
+                "is not the name of an image; write REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:…",
+            ),
+        ]
+        | None
+    ) = Field(None, description="Runtime image, instead of the operator's default.")
 
 
 Properties = dict[str, dict[str, Any]]
@@ -295,7 +355,7 @@ Properties = dict[str, dict[str, Any]]
 
 class InferenceServiceSpec(Document):
     model: Model = Field(description="What to serve.")
-    target_device: Annotated[str, Field(max_length=256, pattern=TARGET_PATTERN)] = Field(
+    target_device: Annotated[str, Field(max_length=MAX_TARGET_LENGTH)] = Field(
         "CPU",
         description="OpenVINO's device: CPU, GPU, GPU.1, NPU, AUTO:GPU,CPU, MULTI:…, HETERO:GPU,CPU, BATCH:GPU(8).",
     )
@@ -401,6 +461,9 @@ class InferenceServiceStatus(Document):
     selector: str | None = None
     url: str | None = None
     execution_devices: tuple[str, ...] = Field((), description="What runs the model, over all replicas.")
+    runs_on: str | None = Field(
+        None, description="The execution devices in one text, such as GPU.0,CPU: the column RUNS-ON."
+    )
     device_names: tuple[str, ...] = Field((), description="Full names of the execution devices.")
     model: ModelStatus | None = None
     effective: tuple[EffectiveProperty, ...] = Field(
@@ -439,18 +502,46 @@ class InferenceService(Document):
 
 
 class DevicePluginAccess(Document):
-    resource_name: Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9.-]+/[A-Za-z0-9_.-]+$")] = Field(
+    resource_name: Annotated[
+        str,
+        Field(max_length=253),
+        Matches(
+            r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$",
+            "is not an extended resource; write DOMAIN/NAME, such as gpu.intel.com/i915",
+        ),
+    ] = Field(
         description="Extended resource, such as gpu.intel.com/i915, gpu.intel.com/xe or npu.intel.com/accel."
     )
 
 
 class HostPathAccess(Document):
     paths: Annotated[
-        tuple[Annotated[str, Field(max_length=256, pattern=r"^/dev/[A-Za-z0-9_./-]+$")], ...],
+        tuple[
+            Annotated[
+                str,
+                Field(max_length=256),
+                Matches(
+                    r"^/dev/[A-Za-z0-9_.-][A-Za-z0-9_./-]*$",
+                    "is not a device of the host; write a path below /dev, such as /dev/dri",
+                ),
+            ],
+            ...,
+        ],
         Field(min_length=1, max_length=8),
     ] = Field(description="Device nodes or folders of the host, such as /dev/dri; on WSL2 /dev/dxg.")
     libraries: Annotated[
-        tuple[Annotated[str, Field(max_length=256, pattern=r"^/[A-Za-z0-9_./-]+$")], ...], Field(max_length=8)
+        tuple[
+            Annotated[
+                str,
+                Field(max_length=256),
+                Matches(
+                    r"^/[A-Za-z0-9_.-][A-Za-z0-9_./-]*$",
+                    "is not a folder of the host; write an absolute path, such as /usr/lib/wsl",
+                ),
+            ],
+            ...,
+        ],
+        Field(max_length=8),
     ] = Field(
         (), description="Folders of driver libraries of the host, mounted read-only; on WSL2 /usr/lib/wsl."
     )

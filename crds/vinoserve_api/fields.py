@@ -1,0 +1,84 @@
+"""Kinds of value that pydantic has no word for, each with the sentence that a user gets where a value is refused.
+
+The same markers make the CRD's validation rules, so patterns are in RE2's dialect (no lookaround) and anchored.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+
+def quoted(value: object) -> str:
+    """A value as a message shows it: as JSON, and never longer than a line bears."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else text[:76] + "…" + text[-1]
+
+
+def _refusal(value: object, says: str) -> PydanticCustomError:
+    # Braces would be taken for placeholders of pydantic's template.
+    return PydanticCustomError("refused", "{text}", {"text": f"{quoted(value)} {says}"})
+
+
+@dataclass(frozen=True)
+class Matches:
+    """A text that `pattern` matches whole. `says` goes on after the value: "is not …; write …"."""
+
+    pattern: str
+    says: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise _refusal(value, self.says)
+        return value
+
+    @property
+    def cel(self) -> str:
+        return f"self.matches({cel_text(self.pattern)})"
+
+
+@dataclass(frozen=True)
+class IntOrText:
+    """Kubernetes' int-or-string: a whole number within bounds, or a text that `pattern` matches whole."""
+
+    minimum: int
+    maximum: int
+    pattern: str
+    max_length: int
+    says: str
+    without: int | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._check)
+
+    def _check(self, value: object) -> object:
+        if isinstance(value, int) and not isinstance(value, bool):
+            accepted = self.minimum <= value <= self.maximum and value != self.without
+        elif isinstance(value, str):
+            accepted = len(value) <= self.max_length and re.fullmatch(self.pattern, value) is not None
+        else:
+            accepted = False
+        if not accepted:
+            raise _refusal(value, self.says)
+        return value
+
+    @property
+    def cel(self) -> str:
+        number = f"self >= {self.minimum} && self <= {self.maximum}"
+        if self.without is not None:
+            number += f" && self != {self.without}"
+        return (
+            f"type(self) == int ? {number} : type(self) == string && self.matches({cel_text(self.pattern)})"
+        )
+
+
+def cel_text(text: str) -> str:
+    """A CEL string literal."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return f"'{escaped}'"

@@ -1,0 +1,425 @@
+"""What `spec.model.inputs` and `outputs` may be: shapes, layouts, and the conversions that OpenVINO can build in."""
+
+from collections.abc import Iterator, Sequence
+
+from vinoserve_api.fields import quoted
+from vinoserve_api.problem import Problem
+from vinoserve_api.rules.cel import CelRule
+from vinoserve_api.v1alpha1 import MAX_SIZE, Dimension, Input, Model
+
+#: What PrePostProcessor converts (OpenVINO 2026.4.1, measured): from what clients send to what the model takes.
+CONVERSIONS = {
+    "RGB": ("RGB", "BGR", "GRAY"),
+    "BGR": ("RGB", "BGR", "GRAY"),
+    "RGBX": ("RGB", "BGR"),
+    "BGRX": ("RGB", "BGR"),
+    "GRAY": ("GRAY",),
+}
+CHANNELS = {"RGB": 3, "BGR": 3, "RGBX": 4, "BGRX": 4, "GRAY": 1}
+
+BOUNDS = (
+    f'the lower bound comes first, the upper is at most {MAX_SIZE}; write "1..10" for any size from 1 to 10'
+)
+REPEATED = "a letter of a layout stands for one dimension; use each once (? as often as needed)"
+RANK = "has another number of dimensions than shape; write a letter for each"
+CLIENT_NEEDS_LAYOUT = "clients' layout is converted to the model's: set layout beside client"
+CLIENT_LETTERS = "has other dimensions than the model's layout; write the same letters in clients' order"
+CLIENT_RANK = "has another number of dimensions than its layout; write a size for each letter"
+COLOUR_ALONE = "colours are converted from client.colorFormat to model.colorFormat: set both"
+COLOUR_LAYOUT = "to convert colours, layout must say which dimension is C; set layout, such as NCHW"
+PADDED_LAYOUT = "RGBX and BGRX come with the channels last in four dimensions: set client.layout: NHWC"
+GRAY_LAYOUT = "to become GRAY, pictures need a layout of four dimensions, such as NHWC"
+RESIZE_LAYOUT = "to resize, layout must say which dimensions are H and W; set layout, such as NCHW"
+RESIZE_FIXED = "to resize, the model's H and W must be fixed sizes; write a number"
+CHANNEL_LAYOUT = (
+    "a number for each channel needs a layout that says which dimension is C; set layout, or write one number"
+)
+CHANNEL_FIXED = (
+    "a number for each channel needs a fixed number of channels; write it into shape, or write one number"
+)
+SCALE_ZERO = "is a divisor; write a number other than 0"
+
+
+def bounds(dimension: Dimension) -> tuple[int, int]:
+    """The smallest and the largest size, both included."""
+    if isinstance(dimension, str):
+        low, _, high = dimension.partition("..")
+        return int(low), int(high)
+    return (0, MAX_SIZE) if dimension == -1 else (dimension, dimension)
+
+
+def is_fixed(dimension: Dimension) -> bool:
+    low, high = bounds(dimension)
+    return low == high
+
+
+def check_tensors(model: Model) -> Iterator[Problem]:
+    names = {"inputs": [i.name for i in model.inputs], "outputs": [o.name for o in model.outputs]}
+    for field, listed in names.items():
+        for i, name in enumerate(listed):
+            first = listed.index(name)
+            if first != i:
+                yield Problem(
+                    f"spec.model.{field}[{i}].name",
+                    f"{quoted(name)} is named twice; put all of it under {field}[{first}]",
+                )
+    for i, tensor in enumerate(model.inputs):
+        for problem in _check_input(tensor):
+            yield Problem(f"spec.model.inputs[{i}].{problem.path}", problem.message)
+
+
+def _check_input(tensor: Input) -> Iterator[Problem]:
+    own = list(_check_forms(tensor))
+    yield from own
+    if own:  # what relates the parts to each other means nothing yet
+        return
+    yield from _check_client(tensor)
+    yield from _check_colours(tensor)
+    yield from _check_resize(tensor)
+    yield from _check_channels(tensor)
+
+
+def _check_forms(tensor: Input) -> Iterator[Problem]:
+    client_shape = tensor.client.shape if tensor.client else None
+    client_layout = tensor.client.layout if tensor.client else None
+    for path, shape in (("shape", tensor.shape), ("client.shape", client_shape)):
+        for i, dimension in enumerate(shape or ()):
+            low, high = bounds(dimension)
+            if low > high or high > MAX_SIZE:
+                yield Problem(f"{path}[{i}]", f"{quoted(dimension)}: {BOUNDS}")
+    for path, layout in (("layout", tensor.layout), ("client.layout", client_layout)):
+        letters = [letter for letter in layout or "" if letter != "?"]
+        if len(set(letters)) < len(letters):
+            yield Problem(path, f"{quoted(layout)}: {REPEATED}")
+    if tensor.shape is not None and tensor.layout and len(tensor.shape) != len(tensor.layout):
+        yield Problem("layout", f"{quoted(tensor.layout)} {RANK}: {len(tensor.shape)}")
+    if client_layout:
+        yield from _check_letters(client_layout, tensor.layout)
+    rank = len(client_layout or tensor.layout or tensor.shape or ())
+    if client_shape is not None and rank and len(client_shape) != rank:
+        yield Problem("client.shape", f"{CLIENT_RANK} ({rank})")
+
+
+def _check_letters(client: str, model: str | None) -> Iterator[Problem]:
+    if model is None:
+        yield Problem("client.layout", CLIENT_NEEDS_LAYOUT)
+    elif client != model and sorted(client) not in (sorted(model), sorted(model.replace("N", "", 1))):
+        yield Problem("client.layout", f"{quoted(client)} {CLIENT_LETTERS} ({model})")
+    elif client != model and client.count("?") > 1:
+        yield Problem(
+            "client.layout", f"{quoted(client)} has several '?', which can't be told apart; name them"
+        )
+
+
+def _side(tensor: Input, letter: str) -> tuple[int, Dimension, Dimension] | None:
+    """Where in client.shape the dimension `letter` is, and its size there and in shape; None where one isn't said."""
+    client = tensor.client
+    if not (client and client.shape is not None and tensor.shape is not None and tensor.layout):
+        return None
+    at = (client.layout or tensor.layout).find(letter)
+    model_at = tensor.layout.find(letter)
+    return (at, client.shape[at], tensor.shape[model_at]) if min(at, model_at) >= 0 else None
+
+
+def _check_client(tensor: Input) -> Iterator[Problem]:
+    """Sizes that clients send against those that the model takes, where nothing converts them."""
+    client = tensor.client
+    if client is None or client.shape is None or tensor.shape is None:
+        return
+    pairs: list[tuple[int, Dimension, Dimension]] = []
+    if tensor.layout is None or client.layout in (None, tensor.layout):
+        letters = tensor.layout or "?" * len(tensor.shape)
+        pairs = [
+            (i, client.shape[i], size)
+            for i, (letter, size) in enumerate(zip(letters, tensor.shape, strict=True))
+            if not _is_converted(tensor, letter)
+        ]
+    else:
+        sides = [
+            _side(tensor, letter)
+            for letter in tensor.layout
+            if letter != "?" and not _is_converted(tensor, letter)
+        ]
+        pairs = [side for side in sides if side is not None]
+        if len(client.layout or "") < len(tensor.layout) and not _may_be(
+            tensor.shape[tensor.layout.index("N")], 1
+        ):
+            yield Problem(
+                "client.layout", "leaves out N, but the model takes another batch size than 1; write N"
+            )
+    for i, sent, taken in pairs:
+        if is_fixed(taken) and bounds(sent) != bounds(taken):
+            how = "; write it, or set resize" if tensor.layout and tensor.resize is None else "; write it"
+            yield Problem(
+                f"client.shape[{i}]", f"{quoted(sent)}, but the model takes {bounds(taken)[0]} there{how}"
+            )
+        elif bounds(sent)[0] > bounds(taken)[1] or bounds(taken)[0] > bounds(sent)[1]:
+            yield Problem(f"client.shape[{i}]", f"{quoted(sent)}, but the model takes {quoted(taken)} there")
+
+
+def _is_converted(tensor: Input, letter: str) -> bool:
+    """Whether a conversion changes this dimension's size."""
+    if letter in ("H", "W"):
+        return tensor.resize is not None
+    return letter == "C" and _client_colour(tensor) is not None
+
+
+def _may_be(dimension: Dimension, size: int) -> bool:
+    low, high = bounds(dimension)
+    return low <= size <= high
+
+
+def _client_colour(tensor: Input) -> str | None:
+    return tensor.client.color_format if tensor.client else None
+
+
+def _model_colour(tensor: Input) -> str | None:
+    return tensor.model.color_format if tensor.model else None
+
+
+def _client_layout(tensor: Input) -> str | None:
+    return (tensor.client.layout if tensor.client else None) or tensor.layout
+
+
+def _check_colours(tensor: Input) -> Iterator[Problem]:
+    sent, taken = _client_colour(tensor), _model_colour(tensor)
+    if sent is None and taken is None:
+        return
+    if sent is None or taken is None:
+        yield Problem("model.colorFormat" if sent is None else "client.colorFormat", COLOUR_ALONE)
+        return
+    if taken not in CONVERSIONS[sent]:
+        from_these = [colour for colour, to in CONVERSIONS.items() if taken in to]
+        yield Problem(
+            "client.colorFormat",
+            f"{sent} can't be converted to {taken}; {sent} becomes {_either(CONVERSIONS[sent])}, "
+            f"and {taken} comes from {_either(from_these)}",
+        )
+        return
+    layout = _client_layout(tensor)
+    if layout is None or "C" not in layout:
+        if sent != taken:
+            yield Problem("layout", COLOUR_LAYOUT)
+        return
+    if sent in ("RGBX", "BGRX") and (len(layout) != 4 or layout[-1] != "C"):
+        yield Problem("client.layout", PADDED_LAYOUT)
+    elif sent != taken == "GRAY" and len(layout) != 4:
+        yield Problem("client.layout", GRAY_LAYOUT)
+    for path, shape, names, colour in (
+        ("client.shape", tensor.client.shape if tensor.client else None, layout, sent),
+        ("shape", tensor.shape, tensor.layout, taken),
+    ):
+        at = names.find("C") if names else -1
+        if shape is not None and at >= 0 and not _may_be(shape[at], CHANNELS[colour]):
+            yield Problem(
+                f"{path}[{at}]", f"{quoted(shape[at])}, but {colour} has {CHANNELS[colour]} channels"
+            )
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else words[0]
+
+
+def _check_resize(tensor: Input) -> Iterator[Problem]:
+    if tensor.resize is None:
+        return
+    if tensor.layout is None or not {"H", "W"} <= set(tensor.layout):
+        yield Problem("resize", RESIZE_LAYOUT)
+        return
+    if tensor.shape is not None:
+        for letter in "HW":
+            at = tensor.layout.index(letter)
+            if not is_fixed(tensor.shape[at]):
+                yield Problem(f"shape[{at}]", f"{quoted(tensor.shape[at])}: {RESIZE_FIXED}")
+
+
+def _check_channels(tensor: Input) -> Iterator[Problem]:
+    for i, divisor in enumerate(tensor.scale or ()):
+        if divisor == 0:
+            yield Problem(f"scale[{i}]", SCALE_ZERO)
+    for path, numbers in (("mean", tensor.mean), ("scale", tensor.scale)):
+        if numbers is None or len(numbers) == 1:
+            continue
+        if tensor.layout is None or "C" not in tensor.layout:
+            yield Problem(path, CHANNEL_LAYOUT)
+        elif tensor.shape is not None:
+            channels = tensor.shape[tensor.layout.index("C")]
+            if not is_fixed(channels):
+                yield Problem(path, CHANNEL_FIXED)
+            elif bounds(channels)[0] != len(numbers):
+                yield Problem(
+                    path,
+                    f"has {len(numbers)} numbers for {bounds(channels)[0]} channels; write one, or one for each channel",
+                )
+
+
+def check_static(model: Model, why: str) -> Iterator[Problem]:
+    """Every shape must be fixed; `why` names what asks for it."""
+    for i, tensor in enumerate(model.inputs):
+        path = f"spec.model.inputs[{i}]"
+        client_shape = tensor.client.shape if tensor.client else None
+        for name, shape in (("shape", tensor.shape), ("client.shape", client_shape)):
+            for j, dimension in enumerate(shape or ()):
+                if not is_fixed(dimension):
+                    yield Problem(
+                        f"{path}.{name}[{j}]",
+                        f"{quoted(dimension)}, but {why} needs fixed sizes; write a number",
+                    )
+        if tensor.resize is not None and client_shape is None:
+            yield Problem(
+                f"{path}.resize",
+                f"lets clients send any size, but {why} needs fixed sizes; write them into client.shape",
+            )
+
+
+# --- the same in CEL
+
+_ITEM = "spec.model.inputs[]"
+_FIXED = "(type({0}) == int ? int({0}) > 0 : string({0}).split('..')[0] == string({0}).split('..')[1])"
+
+
+def fixed(dimension: str) -> str:
+    """CEL: whether the dimension that the expression names is fixed."""
+    return _FIXED.format(dimension)
+
+
+_CLIENT_LAYOUT = "(has(self.client.layout) ? self.client.layout : self.layout)"
+_HAS_COLOURS = (
+    "has(self.client) && has(self.client.colorFormat) && has(self.model) && has(self.model.colorFormat)"
+)
+_CONVERTED = "(l in ['H', 'W'] && has(self.resize) || l == 'C' && has(self.client.colorFormat) || l == '?')"
+_SIZE_SENT = f"self.client.shape[{_CLIENT_LAYOUT}.indexOf(l)]"
+_SIZE_TAKEN = "self.shape[self.layout.indexOf(l)]"
+_NUMBER_EACH = "(type({0}) == int ? string({0}) : string({0}).split('..')[0])"
+
+
+def _channels(field: str) -> tuple[CelRule, ...]:
+    return (
+        CelRule(
+            _ITEM,
+            f"!has(self.{field}) || size(self.{field}) == 1 || has(self.layout) && self.layout.contains('C')",
+            CHANNEL_LAYOUT,
+            f".{field}",
+        ),
+        CelRule(
+            _ITEM,
+            f"!has(self.{field}) || size(self.{field}) == 1 || !has(self.layout) || !has(self.shape) || !self.layout.contains('C')"
+            f" || size(self.layout) != size(self.shape) || [self.shape[self.layout.indexOf('C')]].all(c, {fixed('c')}"
+            f" && {_NUMBER_EACH.format('c')} == string(size(self.{field})))",
+            "write one number, or one for each channel",
+            f".{field}",
+        ),
+    )
+
+
+CEL = (
+    *(
+        CelRule(
+            f"spec.model.inputs[].{path}[]",
+            "type(self) != string || !string(self).matches('^[0-9]{1,10}[.][.][0-9]{1,10}$')"
+            " || int(string(self).split('..')[0]) <= int(string(self).split('..')[1])"
+            f" && int(string(self).split('..')[1]) <= {MAX_SIZE}",
+            BOUNDS,
+        )
+        for path in ("shape", "client.shape")
+    ),
+    *(
+        CelRule(
+            f"spec.model.inputs[].{path}",
+            "self.split('').all(l, l == '?' || self.indexOf(l) == self.lastIndexOf(l))",
+            REPEATED,
+        )
+        for path in ("layout", "client.layout")
+    ),
+    CelRule(
+        _ITEM,
+        "!has(self.shape) || !has(self.layout) || size(self.shape) == size(self.layout)",
+        f"layout {RANK}",
+        ".layout",
+    ),
+    CelRule(
+        _ITEM,
+        "!has(self.client) || !has(self.client.layout) || has(self.layout)",
+        CLIENT_NEEDS_LAYOUT,
+        ".client.layout",
+    ),
+    CelRule(
+        _ITEM,
+        "!has(self.client) || !has(self.client.layout) || !has(self.layout) || self.client.layout == self.layout"
+        " || self.client.layout.split('').all(l, self.layout.contains(l))"
+        " && self.layout.split('').all(l, self.client.layout.contains(l) || l == 'N')"
+        " && size(self.layout) - size(self.client.layout) == (self.layout.contains('N') && !self.client.layout.contains('N') ? 1 : 0)"
+        " && self.client.layout.split('').filter(l, l == '?').size() <= 1",
+        f"client.layout {CLIENT_LETTERS}",
+        ".client.layout",
+    ),
+    CelRule(
+        _ITEM,
+        "!has(self.client) || !has(self.client.shape) || size(self.client.shape) == (has(self.client.layout)"
+        " ? size(self.client.layout) : has(self.layout) ? size(self.layout) : has(self.shape) ? size(self.shape)"
+        " : size(self.client.shape))",
+        CLIENT_RANK,
+        ".client.shape",
+    ),
+    CelRule(
+        _ITEM,
+        "!has(self.client) || !has(self.client.shape) || !has(self.shape) || !has(self.layout)"
+        " || size(self.shape) != size(self.layout)"
+        f" || size(self.client.shape) != size({_CLIENT_LAYOUT})"
+        f" || self.layout.split('').all(l, {_CONVERTED} || !{_CLIENT_LAYOUT}.contains(l)"
+        f" || !{fixed(_SIZE_TAKEN)} || {fixed(_SIZE_SENT)}"
+        f" && {_NUMBER_EACH.format(_SIZE_SENT)} == {_NUMBER_EACH.format(_SIZE_TAKEN)})",
+        "clients send another size than the model takes, and nothing converts it; write the model's, or set resize",
+        ".client.shape",
+    ),
+    CelRule(
+        _ITEM,
+        "(has(self.client) && has(self.client.colorFormat)) == (has(self.model) && has(self.model.colorFormat))",
+        COLOUR_ALONE,
+    ),
+    CelRule(
+        _ITEM,
+        f"!({_HAS_COLOURS}) || self.model.colorFormat in {{"
+        + ", ".join(f"'{sent}': [{', '.join(repr(t) for t in taken)}]" for sent, taken in CONVERSIONS.items())
+        + "}[self.client.colorFormat]",
+        "RGB and BGR become RGB, BGR or GRAY; RGBX and BGRX become RGB or BGR; GRAY stays GRAY",
+        ".client.colorFormat",
+    ),
+    CelRule(
+        _ITEM,
+        f"!({_HAS_COLOURS}) || self.client.colorFormat == self.model.colorFormat || has(self.layout) && self.layout.contains('C')",
+        COLOUR_LAYOUT,
+    ),
+    CelRule(
+        _ITEM,
+        f"!({_HAS_COLOURS}) || !(self.client.colorFormat in ['RGBX', 'BGRX']) || !has(self.layout)"
+        f" || {_CLIENT_LAYOUT}.matches('^...C$')",
+        PADDED_LAYOUT,
+        ".client.layout",
+    ),
+    CelRule(
+        _ITEM,
+        f"!({_HAS_COLOURS}) || self.client.colorFormat == self.model.colorFormat || self.model.colorFormat != 'GRAY'"
+        f" || !has(self.layout) || size({_CLIENT_LAYOUT}) == 4",
+        GRAY_LAYOUT,
+        ".client.layout",
+    ),
+    CelRule(
+        _ITEM,
+        "!has(self.resize) || has(self.layout) && self.layout.contains('H') && self.layout.contains('W')",
+        RESIZE_LAYOUT,
+        ".resize",
+    ),
+    CelRule(
+        _ITEM,
+        "!has(self.resize) || !has(self.shape) || !has(self.layout) || size(self.shape) != size(self.layout)"
+        " || ['H', 'W'].all(l, !self.layout.contains(l) || [self.shape[self.layout.indexOf(l)]].all(d, "
+        + fixed("d")
+        + "))",
+        RESIZE_FIXED,
+        ".shape",
+    ),
+    *_channels("mean"),
+    *_channels("scale"),
+    CelRule("spec.model.inputs[].scale[]", "self != 0.0", SCALE_ZERO),
+)

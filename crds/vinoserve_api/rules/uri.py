@@ -1,0 +1,133 @@
+"""What `spec.model.uri` may be."""
+
+import re
+from difflib import get_close_matches
+from urllib.parse import unquote
+
+from vinoserve_api.fields import cel_text, quoted
+from vinoserve_api.rules.cel import CelRule
+
+SCHEMES = ("file", "pvc", "https", "http")
+_FORMS = "write https://HOST/PATH, pvc://CLAIM/PATH or file:PATH"
+
+_CLAIM = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_HOST = r"([A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*\.?|\[[0-9A-Fa-f:.]+\])"
+_PORT = "[1-9][0-9]{0,4}"
+
+NO_SPACES = "has white space, a control character or a backslash in it; write %20 for a space"
+NO_PARENT = "has '..' in its path; write the path without it"
+NO_USERINFO = "has a user or password in it; put them into a Secret and name it in spec.model.credentials"
+HTTP_DIGEST = "http:// is not protected; write https://, or set spec.model.digest"
+PVC_FORM = "pvc:// is followed by the name of a PersistentVolumeClaim: write pvc://CLAIM/PATH"
+FILE_FORM = "file: names no host; write file:PATH or file:///PATH"
+HTTPS_FORM = "names no host and file; write https://HOST/PATH"
+NO_FRAGMENT = "has '#' or '?' in it; write them as %23 and %3F where they belong to a name"
+ENCODING = "has a '%' that two hexadecimal digits don't follow; write %25 for the sign itself"
+CREDENTIALS = "credentials are for https:// alone; remove them"
+
+_FILE = r"^file:(/{0,1}|///)[^/?#]"
+_HTTP = rf"^https?://{_HOST}(:{_PORT})?/[^?#]"
+
+
+def check_uri(uri: str, *, digest: bool) -> str | None:
+    """What is wrong with the uri, or None. `digest` is whether the model has one."""
+    scheme, colon, rest = uri.partition(":")
+    if not colon or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+        return f"{quoted(uri)} has no scheme; {_FORMS}"
+    if scheme not in SCHEMES:
+        return _explain_scheme(uri, scheme)
+    if re.search(r"[\s\\\x00-\x20\x7f]|%(0[0-9a-fA-F]|1[0-9a-fA-F]|7[fF])", uri):
+        return NO_SPACES
+    if re.search(r"%(?![0-9A-Fa-f]{2})", uri):
+        return ENCODING
+    if _goes_up(rest):
+        return NO_PARENT
+    if scheme == "file":
+        return _check_file(uri)
+    if re.match(r"//[^/?#]*@", rest):
+        return NO_USERINFO
+    if scheme == "pvc":
+        return _check_claim(rest)
+    return _check_http(uri, digest=digest)
+
+
+def _explain_scheme(uri: str, scheme: str) -> str:
+    if scheme.lower() in SCHEMES:
+        return f"schemes are lower case: write {scheme.lower()}{uri[len(scheme) :]}"
+    close = get_close_matches(scheme.lower(), SCHEMES, n=1)
+    hint = f"did you mean {close[0]}:{uri[len(scheme) + 1 :]}?" if close else _FORMS
+    return f"models are not fetched by {quoted(scheme + ':')}; {hint}"
+
+
+def _goes_up(text: str) -> bool:
+    """Whether a segment is `..`, however often it is percent-encoded."""
+    while True:
+        if ".." in re.split(r"[/\\?#]", text):
+            return True
+        decoded = unquote(text)
+        if decoded == text:
+            return False
+        text = decoded
+
+
+def _check_file(uri: str) -> str | None:
+    if re.search("[?#]", uri):
+        return NO_FRAGMENT
+    return None if re.match(_FILE, uri) else FILE_FORM
+
+
+def _check_claim(rest: str) -> str | None:
+    if re.search("[?#]", rest):
+        return NO_FRAGMENT
+    found = re.fullmatch(rf"//({_CLAIM})(/.*)?", rest)
+    return None if found and len(found[1]) <= 253 else PVC_FORM
+
+
+def _check_http(uri: str, *, digest: bool) -> str | None:
+    if not uri.isascii():
+        return "has characters beyond ASCII in it; percent-encode them"
+    if not re.match(_HTTP, uri):
+        return HTTPS_FORM
+    port = re.match(r"https?://[^/]*:([0-9]+)/", uri)
+    if port and int(port[1]) > 65535:
+        return f"{port[1]} is no port; ports go up to 65535"
+    if "#" in uri:
+        return "has a fragment (#…) in it, which names no file; remove it"
+    return HTTP_DIGEST if uri.startswith("http:") and not digest else None
+
+
+def _cel(rule: str, message: str) -> CelRule:
+    return CelRule("spec.model.uri", rule, message)
+
+
+def _unless(scheme: str, pattern: str) -> str:
+    return f"!self.startsWith('{scheme}') || self.matches({cel_text(pattern)})"
+
+
+CEL = (
+    _cel(
+        f"self.matches('^({'|'.join(SCHEMES)}):')",
+        "models are fetched by https:, pvc: and file:; " + _FORMS,
+    ),
+    _cel(
+        "!self.matches(" + cel_text(r"[\s\\\x00-\x20\x7f]|%(0[0-9a-fA-F]|1[0-9a-fA-F]|7[fF])") + ")",
+        NO_SPACES,
+    ),
+    _cel("!self.matches('%([^0-9A-Fa-f]|[0-9A-Fa-f][^0-9A-Fa-f]|.?$)')", ENCODING),
+    _cel(
+        "!self.matches('(^|[/:?#]|%(25)*2[fF])(\\\\.|%(25)*2[eE]){2}($|[/?#]|%(25)*(2[fF]|3[fF]|5[cC]))')",
+        NO_PARENT,
+    ),
+    _cel("!self.matches('^[a-z]+://[^/?#]*@')", NO_USERINFO),
+    _cel(_unless("file:", _FILE), FILE_FORM),
+    _cel(_unless("pvc:", rf"^pvc://{_CLAIM}($|/)"), PVC_FORM),
+    _cel(f"!self.startsWith('http') || self.matches({cel_text(_HTTP)})", HTTPS_FORM),
+    _cel("self.startsWith('http') ? !self.contains('#') : !self.matches('[?#]')", NO_FRAGMENT),
+    CelRule("spec.model", "!self.uri.startsWith('http:') || has(self.digest)", HTTP_DIGEST, ".uri"),
+    CelRule(
+        "spec.model",
+        "!has(self.credentials) || self.uri.startsWith('http')",
+        CREDENTIALS,
+        ".credentials",
+    ),
+)
