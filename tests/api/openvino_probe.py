@@ -1,7 +1,8 @@
-"""Asks the installed OpenVINO about properties; a program of its own, so that a GPU can be emulated and nothing outlives it.
+"""Asks the installed OpenVINO about properties and targets; a program of its own, so that a GPU can be emulated and nothing outlives it.
 
-stdin: {"devices": {block: device}, "tries": [[device, key, value]]}
-last line of stdout: {"supported": {block: {key: mutability}}, "refused": [[device, key, value, why]]}
+stdin: {"blocks": [block], "tries": [[device, key, value]], "targets": [target]}
+last line of stdout: {"supported": {block: {key: mutability}}, "refused": [[device, key, value, why]],
+"executions": {target: EXECUTION_DEVICES}}
 """
 
 import json
@@ -29,9 +30,15 @@ def main() -> None:
             refused.append([device, key, value, str(error).strip().splitlines()[-1]])
     supported = {
         block: {str(k): str(m) for k, m in core.get_property(block, "SUPPORTED_PROPERTIES").items()}
-        for block in asked["devices"]
+        for block in asked["blocks"]
     }
-    sys.stdout.write("\n" + json.dumps({"supported": supported, "refused": refused}))
+    executions = {}
+    for target in asked["targets"]:
+        compiled = core.compile_model(model, target)
+        compiled(np.zeros((1, 4), np.float32))
+        executions[target] = list(compiled.get_property("EXECUTION_DEVICES"))
+    answer = {"supported": supported, "refused": refused, "executions": executions}
+    sys.stdout.write("\n" + json.dumps(answer))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,9 @@
 """The catalogue against the OpenVINO that is installed: a new release that differs fails here, and says where."""
 
-import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
+from tests.api.asking import Answer, ask
 from tools import fakegpu
 
 from vinoserve_api.properties import CATALOGUE, PropertySpec, lookup
@@ -16,7 +11,6 @@ from vinoserve_api.properties import CATALOGUE, PropertySpec, lookup
 CPU_DEVICES = {
     "CPU": "CPU", "AUTO": "AUTO:CPU", "MULTI": "MULTI:CPU", "HETERO": "HETERO:CPU", "BATCH": "BATCH:CPU(4)",
 }  # fmt: skip
-GPU_DEVICES = {"GPU": "GPU"}
 
 #: Accepted by compile_model (the values below are tried), and yet not in SUPPORTED_PROPERTIES.
 NOT_LISTED = {
@@ -35,12 +29,6 @@ UNTRIED = {
     ("GPU", "WEIGHTS_PATH"): "needs weights",
     ("GPU", "CONFIG_FILE"): "needs a configuration of custom layers",
 }
-
-
-@dataclass(frozen=True)
-class Answer:
-    supported: dict[str, dict[str, str]]
-    refused: list[list[Any]]
 
 
 def samples(spec: PropertySpec) -> list[object]:
@@ -74,37 +62,27 @@ def settable(block: str) -> list[PropertySpec]:
     return [spec for spec in CATALOGUE if block in spec.blocks and spec.settable]
 
 
-def ask(devices: dict[str, str], environment: dict[str, str], *, try_values: bool = True) -> Answer:
+def ask_about(devices: Mapping[str, str], environment: Mapping[str, str]) -> Answer:
     tries = [
-        [device, spec.key, value]
+        (device, spec.key, value)
         for block, device in devices.items()
-        for spec in (settable(block) if try_values else [])
+        for spec in settable(block)
         for value in samples(spec)
         if (block, spec.key) not in UNTRIED
     ]
     # cores that are reserved are gone for the rest of the process
     tries.sort(key=lambda one: one[1] == "ENABLE_CPU_RESERVATION")
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("openvino_probe.py")],
-        input=json.dumps({"devices": devices, "tries": tries}),
-        env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return Answer(**json.loads(done.stdout.splitlines()[-1]))  # AUTO logs to stdout too
+    return ask(list(devices), tries, environment=environment)
 
 
 @pytest.fixture(scope="module")
 def cpu() -> Answer:
-    return ask(CPU_DEVICES, {})
+    return ask_about(CPU_DEVICES, {})
 
 
 @pytest.fixture(scope="module")
 def gpu() -> Answer:
-    return ask(GPU_DEVICES, fakegpu.environment())
+    return ask_about({"GPU": "GPU"}, fakegpu.environment())
 
 
 def differences(block: str, supported: dict[str, str]) -> list[str]:
@@ -135,7 +113,7 @@ def test_what_the_catalogue_allows_compiles(cpu: Answer) -> None:
 
 def test_all_that_the_npu_plugin_lists_is_known() -> None:
     """Without a driver it lists only a part, so nothing can be said the other way round."""
-    supported = ask({"NPU": "NPU"}, {}, try_values=False).supported["NPU"]
+    supported = ask(["NPU"]).supported["NPU"]
     assert [difference for difference in differences("NPU", supported) if " any more" not in difference] == []
 
 
