@@ -129,6 +129,7 @@ def test_every_legacy_name_is_refused_with_and_without_its_prefix() -> None:
 
 def test_unchecked_properties_are_for_unknown_keys_alone() -> None:
     assert check_unchecked("GPU", "SOME_NEW_KEY") is None
+    assert check_unchecked("GPU", "INFERENCE_NUM_THREADS") is None, "a newer GPU plugin may have learned it"
     assert (
         check_unchecked("GPU", "NUM_STREAMS")
         == "a known property; write NUM_STREAMS under spec.properties.GPU"

@@ -17,7 +17,7 @@ _BY_BLOCK: Final[dict[tuple[str, str], PropertySpec]] = {
 _KEYS: Final = frozenset(spec.key for spec in CATALOGUE)
 _PERCENT: Final = re.compile(r"100|[1-9]?[0-9]")
 
-#: What NUM_STREAMS beside these hints would say twice.
+#: The hints that say what these properties say, where it is more than their own: a mode chooses the streams.
 _HINTS_BESIDE: Final = {
     "NUM_STREAMS": ("numStreams", "performanceMode"),
     "PERFORMANCE_HINT": ("performanceMode", "numStreams"),
@@ -44,7 +44,7 @@ def check_property(block: str, key: str, value: object) -> str | None:
 
 def check_unchecked(block: str, key: str) -> str | None:
     """`uncheckedProperties` is for what the catalogue doesn't know: None there, else what to write instead."""
-    known = next((s for s in CATALOGUE if s.key in (key, _modern(key))), None)
+    known = lookup(block, key) or lookup(block, _modern(key))
     if known is None:
         return explain_legacy(key, "")
     return _refuse_unsettable(known) or f"a known property; write {known.key} under spec.properties.{block}"
