@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
@@ -32,6 +33,11 @@ class Matches:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(schema) | _validations(self.cel, self.says)
 
     def _check(self, value: str) -> str:
         if not re.fullmatch(self.pattern, value):
@@ -57,6 +63,15 @@ class IntOrText:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._check)
 
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {
+            "x-kubernetes-int-or-string": True,
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "maxLength": self.max_length,
+        } | _validations(self.cel, self.says)
+
     def _check(self, value: object) -> object:
         if isinstance(value, int) and not isinstance(value, bool):
             accepted = self.minimum <= value <= self.maximum and value != self.without
@@ -76,6 +91,10 @@ class IntOrText:
         return (
             f"type(self) == int ? {number} : type(self) == string && self.matches({cel_text(self.pattern)})"
         )
+
+
+def _validations(rule: str, says: str) -> JsonSchemaValue:
+    return {"x-kubernetes-validations": [{"rule": rule, "message": says}]}
 
 
 def cel_text(text: str) -> str:

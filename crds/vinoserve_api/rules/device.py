@@ -179,12 +179,12 @@ def _block_rules() -> Iterator[CelRule]:
         managed = sorted({key for b in (*BLOCKS, "MULTI") for key in _MANAGED if lookup(b, key)})
         yield CelRule(
             f"spec.uncheckedProperties.{block}",
-            f"self.all(k, !(k in [{known}]))",
+            f"[{known}].all(k, !(k in self))",
             f"holds a property that vinoserve knows; write it under spec.properties.{block}",
         )
         yield CelRule(
             f"spec.uncheckedProperties.{block}",
-            f"self.all(k, !(k in [{', '.join(repr(key) for key in managed)}]))",
+            f"[{', '.join(repr(key) for key in managed)}].all(k, !(k in self))",
             "holds a property that vinoserve sets or OpenVINO only reports; remove it",
         )
     for key in _keys("AUTO"):
@@ -238,9 +238,8 @@ def _hint_rules() -> Iterator[CelRule]:
 
 _MANAGED = ("CACHE_DIR", "DEVICE_ID", "MULTI_DEVICE_PRIORITIES", "DEVICE_PROPERTIES")
 _LISTED = f"{_TARGET}.substring(7).split(',').map(d, d == 'GPU' ? 'GPU.0' : d)"
-_CANONICAL = (
-    "self.substring(self.indexOf(':') + 1).replace('-', '').split(',').map(d, d == 'GPU' ? 'GPU.0' : d)"
-)
+# ",GPU.0,CPU," of HETERO:GPU,CPU. Searching it for each name costs less than comparing all names with all names.
+_CANONICAL = "(',' + self.substring(self.indexOf(':') + 1) + ',').replace('-', '').replace('GPU,', 'GPU.0,')"
 _IS_TARGET = f"self.matches({cel_text(TARGET_PATTERN)})"
 
 CEL = (
@@ -256,7 +255,8 @@ CEL = (
     ),
     CelRule(
         "spec.targetDevice",
-        f"!{_IS_TARGET} || [{_CANONICAL}].all(l, l.all(d, l.exists_one(e, e == d)))",
+        f"!{_IS_TARGET} || [{_CANONICAL}].all(l, l.split(',').all(d, d == ''"
+        " || l.indexOf(',' + d + ',') == l.lastIndexOf(',' + d + ',')))",
         "a device is named twice (GPU is GPU.0); name each once",
     ),
     CelRule(

@@ -183,6 +183,8 @@ def toleration_rules(at: str) -> tuple[CelRule, ...]:
 
 
 _QUANTITY = "(isQuantity(string({0})) ? quantity(string({0})) : quantity('1Ki'))"
+# The API server tries the rules on the default {} too, where type is not filled in yet.
+_ON_CLAIM = "(has(self.type) && self.type == 'PersistentVolumeClaim')"
 _NO_MILLI = "!string(self).endsWith('m')"
 
 
@@ -200,19 +202,19 @@ def _field(name: str) -> str:
 CEL = (
     CelRule(
         "spec.cache.compiled",
-        "self.type != 'PersistentVolumeClaim' || has(self.claimName)",
+        f"!{_ON_CLAIM} || has(self.claimName)",
         CLAIM_MISSING,
         ".claimName",
     ),
     CelRule(
         "spec.cache.compiled",
-        "self.type == 'PersistentVolumeClaim' || !has(self.claimName)",
+        f"{_ON_CLAIM} || !has(self.claimName)",
         CLAIM_UNUSED,
         ".claimName",
     ),
     CelRule(
         "spec.cache.compiled",
-        "self.type == 'EmptyDir' || !has(self.sizeLimit)",
+        f"!{_ON_CLAIM} || !has(self.sizeLimit)",
         SIZE_LIMIT,
         ".sizeLimit",
     ),
