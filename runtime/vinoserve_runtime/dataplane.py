@@ -1,0 +1,177 @@
+"""The Open Inference Protocol, whatever carries it: one model, its state, and who may ask it now."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from importlib.metadata import version as package_version
+from time import perf_counter
+from typing import Any, Protocol
+
+from vinoserve_api.contract import RuntimeLimits
+from vinoserve_runtime.metrics import Metrics
+from vinoserve_runtime.protocol.errors import (
+    DeadlineExceededError,
+    ModelNotFoundError,
+    NotReadyError,
+    QueueFullError,
+)
+from vinoserve_runtime.protocol.metadata import make_model_metadata, make_server_metadata
+from vinoserve_runtime.protocol.signature import Signature, shown
+from vinoserve_runtime.tensors import Array, Engine
+
+
+class PooledEngine(Engine, Protocol):
+    @property
+    def size(self) -> int:
+        """How many inferences run at once."""
+        ...
+
+
+class Dataplane:
+    """Belongs to one event loop. Answers health and metadata from the start, inference between attach and detach."""
+
+    def __init__(self, name: str, version: str, limits: RuntimeLimits, metrics: Metrics) -> None:
+        self.name = name
+        self.version = version
+        self.limits = limits
+        self.metrics = metrics
+        self.draining = False
+        self._engine: PooledEngine | None = None
+        self._signature: Signature | None = None
+        self._running = 0
+        self._waiting: OrderedDict[asyncio.Future[None], asyncio.Task[Any] | None] = OrderedDict()
+        self._finished = asyncio.Event()
+        metrics.in_flight = lambda: self._running
+        metrics.queue_length = lambda: self.queue_length
+
+    @property
+    def ready(self) -> bool:
+        return self._engine is not None and not self.draining
+
+    @property
+    def in_flight(self) -> int:
+        """Inferences that the engine works on."""
+        return self._running
+
+    @property
+    def queue_length(self) -> int:
+        """Requests that wait for the engine."""
+        return len(self._waiting)
+
+    def attach(self, engine: PooledEngine) -> None:
+        """From now on requests are let through to `engine`."""
+        self._engine = engine
+        self._signature = Signature(engine.inputs, engine.outputs)
+
+    def detach(self) -> None:
+        """From now on requests are refused as not ready; those that the engine has are still answered."""
+        self._engine = None
+        self._signature = None
+
+    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 - it ends by itself, and says how
+        """Refuses new work and waits, at most `timeout` seconds, until all that was let in is done; False where it isn't."""
+        self.draining = True
+        if not self._running and not self._waiting:
+            return True
+        self._finished.clear()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._finished.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def server_metadata(self) -> dict[str, Any]:
+        return make_server_metadata(package_version("vinoserve"))
+
+    def model_metadata(self) -> dict[str, Any]:
+        """Raises NotReadyError where no model is loaded yet."""
+        if self._signature is None:
+            raise NotReadyError(f"model {shown(self.name)} is not loaded")
+        return make_model_metadata(self.name, self.version, self._signature)
+
+    def check_model(self, name: str, version: str | None) -> None:
+        """Raises ModelNotFoundError unless this is the model, and the version, that is served here."""
+        if name != self.name:
+            raise ModelNotFoundError(f"no model {shown(name)} here; this server has {shown(self.name)}")
+        if version is not None and version != self.version:
+            raise ModelNotFoundError(
+                f"model {shown(name)} has no version {shown(version)}; it has {shown(self.version)}"
+            )
+
+    def admit(self) -> Signature:
+        """Says, before a request is decoded, whether `infer` would take it; raises NotReadyError or QueueFullError."""
+        if self.draining:
+            raise NotReadyError("the server is shutting down")
+        engine = self._engine
+        if engine is None or self._signature is None:
+            raise NotReadyError(f"model {shown(self.name)} is not loaded")
+        if self._running >= engine.size and len(self._waiting) >= self.limits.max_queued_requests:
+            raise QueueFullError(
+                f"{self.limits.max_queued_requests} requests wait for model {shown(self.name)} already"
+            )
+        return self._signature
+
+    async def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
+        """One inference, as soon as the engine has room; `tensors` as the signature has them, results likewise.
+
+        Cancelling it gives up the place in the queue. Raises NotReadyError, QueueFullError, DeadlineExceededError, and
+        InferenceError of the engine.
+        """
+        self.admit()
+        try:
+            async with asyncio.timeout(self.limits.request_timeout_seconds):
+                return await self._infer(tensors)
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"no result within {self.limits.request_timeout_seconds} seconds"
+            ) from None
+
+    def is_waiting(self, task: asyncio.Task[Any]) -> bool:
+        """Whether `task` is in `infer` and the engine has not begun with it."""
+        return task in self._waiting.values()
+
+    async def _infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
+        asked = perf_counter()
+        await self._enter()
+        started = perf_counter()
+        self.metrics.queue_seconds.observe(started - asked)
+        try:
+            if self._engine is None:
+                raise NotReadyError(f"model {shown(self.name)} is not loaded any more")
+            results = await self._engine.infer(tensors)
+        finally:
+            self._leave()
+        self.metrics.inference_seconds.observe(perf_counter() - started)
+        return results
+
+    async def _enter(self) -> None:
+        engine = self._engine
+        if engine is None or self._running < engine.size:
+            self._running += 1
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting[waiter] = asyncio.current_task()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.cancelled():
+                self._waiting.pop(waiter, None)
+                self._check_finished()
+            else:
+                self._leave()  # the place was handed over just as its taker went away
+            raise
+
+    def _leave(self) -> None:
+        """Hands the place in the engine to the one who has waited longest."""
+        while self._waiting:
+            waiter, _ = self._waiting.popitem(last=False)
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._running -= 1
+        self._check_finished()
+
+    def _check_finished(self) -> None:
+        if not self._running and not self._waiting:
+            self._finished.set()

@@ -1,0 +1,265 @@
+"""One client's connection: requests are answered one after the other, in the order in which they came.
+
+What a client may cost is bounded: how long requests may take to arrive (receiver.py) and answers to be read, how many
+requests it may send ahead of their turn, and how long the connection may idle.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from vinoserve_runtime.rest.body import BodyReceiver
+from vinoserve_runtime.rest.coding import accepts_gzip, compress, decompress
+from vinoserve_runtime.rest.messages import STATUS_LINES, HttpError, QuickRoute, Request, Response, Route
+from vinoserve_runtime.rest.receiver import HEADER_SECONDS, Receiver
+
+if TYPE_CHECKING:
+    from vinoserve_runtime.rest.server import Server
+
+KEEP_ALIVE_SECONDS: Final = 75.0
+WRITE_STALL_SECONDS: Final = 30.0
+LINGER_SECONDS: Final = 5.0
+"""How long what a refused client still sends is read and dropped: closing at once would reset the connection, and the
+client might never see why."""
+
+DIRECT_BYTES: Final = 64 << 10
+"""From this many missing bytes on, the transport reads a body straight into its place."""
+INLINE_CODING_BYTES: Final = 4 << 10
+"""Longer bodies are (de)compressed in a thread."""
+JOINED_BYTES: Final = 64 << 10
+"""Longer responses are not copied into one piece."""
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, server: "Server") -> None:
+        self._server = server
+        self._app = server.app
+        self._loop = server.loop
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._receiver = Receiver(server.app, server.loop.time, self)
+        self._queue: deque[Request] = deque()
+        self._busy = False
+        self._task: asyncio.Task[None] | None = None
+        self._continue_owed = False
+        self._pumping = False
+        self._ahead = False
+        """Reading is paused: the client is ahead of its answers."""
+        self._ended = False
+        """The client has closed its side."""
+        self._write_paused = False
+        self._unwritten = 0
+        self._closing = False
+        self._deadline = 0.0
+        """For the client to send a request, or to read an answer, or to close."""
+
+    # ---- the transport calls ----
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._deadline = self._loop.time() + HEADER_SECONDS
+        if not self._server.add(self):
+            self._receiver.stop()
+            self.request_refused(HttpError(503, "too many connections", (b"Retry-After", b"1")))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._server.discard(self)
+        self._receiver.stop()
+        self._closing = True
+        self._queue.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._receiver.feed(data)
+        body = self._receiver.body
+        if body is not None and body.missing >= DIRECT_BYTES and not self._closing:
+            self._switch(BodyReceiver(self, body, self._body_grew))
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        if self._task is not None and self._app.can_abandon(self._task):
+            return False
+        # The client may have closed its sending side only: what it asked for is still answered.
+        return self._busy or bool(self._queue)
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+        self._unwritten = self._transport.get_write_buffer_size()
+        self._deadline = self._loop.time() + WRITE_STALL_SECONDS
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        if not self._closing:
+            self._pump()
+
+    # ---- the receiver calls ----
+
+    def request_received(self, request: Request) -> None:
+        if self._busy or self._queue or self._write_paused:
+            self._queue.append(request)
+            if not self._ahead:
+                self._ahead = True
+                self._transport.pause_reading()
+        else:
+            self._start(request)
+
+    def request_refused(self, error: Exception) -> None:
+        last = Request()
+        last.refusal = error
+        last.linger = True
+        self._queue.append(last)
+        self._pump()
+
+    def continue_expected(self) -> None:
+        self._continue_owed = True
+        if not self._busy and not self._queue:
+            self._continue()
+
+    # ---- the server calls ----
+
+    def check(self, now: float) -> None:
+        """Acts where a deadline has passed."""
+        if self._write_paused and not self._closing:
+            if now < self._deadline:
+                return
+            unwritten = self._transport.get_write_buffer_size()
+            if unwritten >= self._unwritten:
+                self._transport.abort()
+            self._unwritten = unwritten
+            self._deadline = now + WRITE_STALL_SECONDS
+        elif self._closing:
+            if now >= self._deadline:
+                self._transport.abort()
+        elif self._receiver.request is not None:
+            if now >= self._receiver.deadline and not self._ahead:
+                self._receiver.give_up()
+        elif not self._busy and now >= self._deadline:
+            self._close(linger=False)
+
+    def shut_down(self) -> None:
+        """Closes as soon as what has come is answered."""
+        if not self._busy and not self._queue and self._receiver.request is None and not self._closing:
+            self._close(linger=False)
+
+    # ---- answering ----
+
+    def _pump(self) -> None:
+        if self._pumping:
+            return
+        self._pumping = True
+        while self._queue and not self._busy and not self._write_paused and not self._closing:
+            self._start(self._queue.popleft())
+        self._pumping = False
+        if self._busy or self._queue or self._closing:
+            return
+        self._deadline = self._loop.time() + KEEP_ALIVE_SECONDS
+        if self._ended:
+            self._close(linger=False)
+        elif self._ahead:
+            self._ahead = False
+            self._receiver.restart_clock()
+            self._transport.resume_reading()
+        if self._continue_owed:
+            self._continue()
+
+    def _start(self, request: Request) -> None:
+        self._busy = True
+        route = request.route
+        if request.refusal is not None or route is None:
+            self._answer(request, self._app.refuse(request.refusal or HttpError(404, "no such path")))
+        elif (
+            not isinstance(route, QuickRoute)
+            or request.coding is not None
+            or b"accept-encoding" in request.headers
+        ):
+            self._task = self._loop.create_task(self._run(request, route))
+        else:
+            try:
+                response = route.handle(request)
+            except Exception as error:  # noqa: BLE001 - the application's table knows what it means
+                response = self._app.refuse(error)
+            self._answer(request, response)
+
+    async def _run(self, request: Request, route: Route) -> None:
+        try:
+            if request.coding is not None:
+                request.body = await self._offload(
+                    len(request.body), decompress, request.coding, request.body, self._app.max_body_bytes
+                )
+            response = route.handle(request) if isinstance(route, QuickRoute) else await route.handle(request)
+            accepted = request.headers.get(b"accept-encoding")
+            if accepted is not None and accepts_gzip(accepted):
+                whole = b"".join(response.chunks)
+                response.chunks = [await self._offload(len(whole), compress, whole)]
+                response.headers.append((b"Content-Encoding", b"gzip"))
+        except Exception as error:  # noqa: BLE001 - the application's table knows what it means
+            response = self._app.refuse(error)
+        self._task = None
+        if not self._closing:
+            self._answer(request, response)
+
+    async def _offload(self, size: int, work: Callable[..., bytes], *args: Any) -> bytes:
+        if size <= INLINE_CODING_BYTES:
+            return work(*args)
+        return await self._loop.run_in_executor(None, work, *args)
+
+    def _answer(self, request: Request, response: Response) -> None:
+        keep_alive = request.keep_alive and not self._app.closing and not self._server.closing
+        self._write(request, response, keep_alive)
+        self._app.answered(request, response.status)
+        self._busy = False
+        if not keep_alive:
+            self._close(linger=request.linger)
+        else:
+            self._pump()
+
+    def _write(self, request: Request, response: Response, keep_alive: bool) -> None:
+        chunks = response.chunks
+        length = len(chunks[0]) if len(chunks) == 1 else sum(map(len, chunks))
+        head = [
+            STATUS_LINES[response.status],
+            b"Content-Type: %b\r\nContent-Length: %d\r\nDate: %b\r\n"
+            % (response.content_type, length, self._server.date),
+        ]
+        head += [b"%b: %b\r\n" % header for header in response.headers]
+        if not keep_alive:
+            head.append(b"Connection: close\r\n")
+        elif b"connection" in request.headers:
+            head.append(b"Connection: keep-alive\r\n")  # HTTP/1.0 asks for it, and wants to be told
+        head.append(b"\r\n")
+        if request.method == "HEAD":
+            self._transport.write(b"".join(head))
+        elif length <= JOINED_BYTES:
+            self._transport.write(b"".join((*head, *chunks)))
+        else:
+            self._transport.writelines((b"".join(head), *chunks))
+
+    def _continue(self) -> None:
+        self._continue_owed = False
+        self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _close(self, *, linger: bool) -> None:
+        self._closing = True
+        self._queue.clear()
+        self._receiver.stop()
+        self._deadline = self._loop.time() + (LINGER_SECONDS if linger else WRITE_STALL_SECONDS)
+        if linger and not self._ended:
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        else:
+            self._transport.close()
+
+    # ---- receiving large bodies ----
+
+    def _body_grew(self) -> None:
+        self._receiver.body_grew()
+        if self._receiver.body is None and not self._closing:
+            self._switch(self)
+
+    def _switch(self, protocol: asyncio.BaseProtocol) -> None:
+        """Lets `protocol` have what comes next; transports choose how to read when they start reading."""
+        self._transport.pause_reading()
+        self._transport.set_protocol(protocol)
+        if not self._ahead:
+            self._transport.resume_reading()

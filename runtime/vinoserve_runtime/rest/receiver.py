@@ -1,0 +1,241 @@
+"""Requests out of bytes: httptools parses, this keeps to the limits and collects the bodies."""
+
+from collections.abc import Callable
+from math import inf
+from typing import Final, Protocol, cast
+
+import httptools
+
+from vinoserve_runtime.rest.body import Body
+from vinoserve_runtime.rest.coding import check_coding
+from vinoserve_runtime.rest.messages import HEADERS, App, HttpError, Request
+
+MAX_TARGET_BYTES: Final = 8 << 10
+MAX_HEADER_BYTES: Final = 64 << 10
+
+HEADER_SECONDS: Final = 10.0
+"""From a header's first byte to its end."""
+BODY_IDLE_SECONDS: Final = 10.0
+BODY_BYTES_PER_SECOND: Final = 8 << 10
+"""A body may take BODY_IDLE_SECONDS plus its length at this rate."""
+
+
+class _Stop(Exception):  # noqa: N818 - it only leaves the parser
+    """Raised in a parser callback: nothing after this is parsed."""
+
+
+class Sink(Protocol):
+    """Whom the receiver tells."""
+
+    def request_received(self, request: Request) -> None: ...
+
+    def request_refused(self, error: Exception) -> None:
+        """What comes from this client makes no sense any more; the receiver is done."""
+        ...
+
+    def continue_expected(self) -> None:
+        """The client waits for `100 Continue` before it sends the body."""
+        ...
+
+
+class Receiver:
+    """The receiving half of a connection."""
+
+    def __init__(self, app: App, clock: Callable[[], float], sink: Sink) -> None:
+        self._app = app
+        self._clock = clock
+        self._sink = sink
+        self._parser = httptools.HttpRequestParser(self)
+        self.request: Request | None = None
+        """What is being received; None between requests."""
+        self.in_header = False
+        self.body: Body | None = None
+        """The body being received where its length is known and the parser has not seen it whole at once."""
+        self.deadline = inf
+        """When more, or all, of `request` must be there."""
+        self._header_bytes = 0
+        self._chunks: bytearray | None = None
+        self._body_since = 0.0
+        self._fault: Exception | None = None
+        self._done = False
+
+    def feed(self, data: bytes) -> None:
+        rest: bytes | memoryview = data
+        while rest and not self._done:
+            if self.body is None:
+                rest = self._parse(rest)
+            else:
+                rest = self.body.write(rest)
+                self.body_grew()
+
+    def stop(self) -> None:
+        """Whatever is fed from now on is dropped."""
+        self._done = True
+
+    def give_up(self) -> None:
+        """The deadline has passed."""
+        what = "header" if self.in_header else "body"
+        self._refuse(HttpError(408, f"the {what} of the request did not arrive in time"))
+
+    def restart_clock(self) -> None:
+        """It was not the client's fault that nothing came until now."""
+        if self.request is None:
+            return
+        now = self._clock()
+        self._body_since = now
+        self.deadline = now + (HEADER_SECONDS if self.in_header else BODY_IDLE_SECONDS)
+
+    def body_grew(self) -> None:
+        """More of `body` is there."""
+        body, request = cast("Body", self.body), cast("Request", self.request)
+        if body.missing:
+            self._progress(body.received)
+            return
+        self.body = None
+        request.body = body.view
+        self._complete(request)
+
+    # ---- the parser calls ----
+
+    def on_message_begin(self) -> None:
+        self.request = Request()
+        self.in_header = True
+        self._header_bytes = 0
+        self.deadline = self._clock() + HEADER_SECONDS
+
+    def on_url(self, target: bytes) -> None:
+        request = cast("Request", self.request)
+        request.target += target
+        if len(request.target) > MAX_TARGET_BYTES:
+            self._stop(HttpError(414, f"the request target is longer than {MAX_TARGET_BYTES} bytes"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self._stop(_header_too_long())
+        name = name.lower()
+        if name in HEADERS:
+            headers = cast("Request", self.request).headers
+            headers[name] = headers[name] + b"," + value if name in headers else value
+
+    def on_headers_complete(self) -> None:
+        request = cast("Request", self.request)
+        headers = request.headers
+        self.in_header = False
+        request.method = self._parser.get_method().decode()
+        request.keep_alive = self._parser.should_keep_alive()
+        if b"transfer-encoding" in headers:
+            if headers[b"transfer-encoding"].strip().lower() != b"chunked":
+                self._stop(HttpError(415, "of the transfer codings only chunked is supported"))
+            if self._parser.should_upgrade():
+                self._stop(HttpError(400, "a chunked body can't come with an upgrade"))
+            self._chunks = bytearray()
+        elif b"content-length" in headers:
+            request.content_length = int(headers[b"content-length"])
+            if request.content_length > self._app.max_body_bytes:
+                self._stop(self._body_too_long())
+        try:
+            request.route = self._app.route(request.method, request.target)
+            if b"content-encoding" in headers:
+                request.coding = check_coding(headers[b"content-encoding"])
+        except Exception as error:  # noqa: BLE001 - the application's table knows what it means
+            request.refusal = error
+        if self._chunks is not None or request.content_length:
+            self._expect_body(request)
+
+    def on_body(self, data: bytes) -> None:
+        request = cast("Request", self.request)
+        if self._chunks is not None:
+            if len(self._chunks) + len(data) > self._app.max_body_bytes:
+                self._stop(self._body_too_long())
+            self._chunks += data
+            self._progress(len(self._chunks))
+        elif len(data) == request.content_length:
+            request.body = data
+        else:
+            self.body = _make_body(request)
+            self.body.write(data)
+
+    def on_message_complete(self) -> None:
+        request = cast("Request", self.request)
+        if self._chunks is not None:
+            request.body = memoryview(self._chunks)
+            self._chunks = None
+        elif request.content_length != len(request.body):
+            return  # the parser takes the body for another protocol's, because the client offers to upgrade to it
+        self._complete(request)
+
+    # ---- details ----
+
+    def _parse(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Returns what the parser left."""
+        rest: bytes | memoryview = b""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
+        except httptools.HttpParserInvalidMethodError:
+            self._refuse(HttpError(405, "unknown method", (b"Allow", b"GET, HEAD, POST")))
+            return b""
+        except httptools.HttpParserError as error:
+            self._refuse(self._fault or HttpError(400, f"malformed HTTP: {error}"))
+            return b""
+        request = self.request
+        if request is None:
+            return rest
+        if self.in_header:
+            self._header_bytes += len(data)
+            if self._header_bytes > MAX_HEADER_BYTES:
+                self._refuse(_header_too_long())
+        elif self._chunks is None:
+            # The rest of this body goes past the parser; a new one takes over behind it.
+            self._parser = httptools.HttpRequestParser(self)
+            if self.body is None:
+                self.body = _make_body(request)
+            self._progress(self.body.received)
+        return rest
+
+    def _expect_body(self, request: Request) -> None:
+        self._body_since = self._clock()
+        self._progress(0)
+        expectation = request.headers.get(b"expect")
+        if expectation is None or self._parser.get_http_version() == "1.0":
+            return
+        if request.refusal is not None:
+            self._stop(request.refusal)
+        if expectation.strip().lower() != b"100-continue":
+            self._stop(HttpError(417, "of the expectations only 100-continue is supported"))
+        self._sink.continue_expected()
+
+    def _progress(self, received: int) -> None:
+        """The body must go on coming, and not too slowly; `received` counts from its start."""
+        now = self._clock()
+        self.deadline = BODY_IDLE_SECONDS + min(now, self._body_since + received / BODY_BYTES_PER_SECOND)
+
+    def _complete(self, request: Request) -> None:
+        self.request = None
+        self.deadline = inf
+        self._sink.request_received(request)
+
+    def _stop(self, fault: Exception) -> None:
+        self._fault = fault
+        raise _Stop
+
+    def _refuse(self, error: Exception) -> None:
+        self._done = True
+        self.request = self.body = self._chunks = None
+        self.deadline = inf
+        self._sink.request_refused(error)
+
+    def _body_too_long(self) -> HttpError:
+        return HttpError(413, f"the body is longer than {self._app.max_body_bytes} bytes")
+
+
+def _make_body(request: Request) -> Body:
+    header_length = request.headers.get(b"inference-header-content-length", b"")
+    aligned_at = int(header_length) if header_length.isdigit() and len(header_length) < 10 else 0
+    return Body(request.content_length, aligned_at)
+
+
+def _header_too_long() -> HttpError:
+    return HttpError(431, f"the header of the request is longer than {MAX_HEADER_BYTES} bytes")

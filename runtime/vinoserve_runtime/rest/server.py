@@ -1,0 +1,96 @@
+"""Sockets, and the connections on them."""
+
+import asyncio
+import resource
+import socket
+from email.utils import formatdate
+from typing import Final
+
+from vinoserve_runtime.rest.connection import Connection
+from vinoserve_runtime.rest.messages import App
+
+SWEEP_SECONDS: Final = 1.0
+BACKLOG: Final = 1024
+MAX_CONNECTIONS: Final = 4096
+SPARE_FILES: Final = 128
+"""File descriptors that are left for everything else."""
+
+
+class Server:
+    """Listens from `start` to `close`."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.loop = asyncio.get_running_loop()
+        self.closing = False
+        self.date = b""
+        self._connections: set[Connection] = set()
+        self._most = min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_FILES)
+        self._sockets: asyncio.Server | None = None
+        self._port = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    async def start(self, host: str | None, port: int) -> None:
+        """Raises OSError where the address can't be had."""
+        self._sweep()
+        listener = _listen(host, port)
+        self._port = listener.getsockname()[1]
+        self._sockets = await self.loop.create_server(
+            lambda: Connection(self), sock=listener, backlog=BACKLOG
+        )
+
+    def close(self) -> None:
+        """Takes no more connections, answers what has come, and closes each connection after that."""
+        self.closing = True
+        if self._sockets is not None:
+            self._sockets.close()
+        for connection in list(self._connections):
+            connection.shut_down()
+
+    async def wait_closed(self) -> None:
+        """Until the last connection is gone."""
+        await self._empty.wait()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def add(self, connection: Connection) -> bool:
+        """False where there are too many connections already."""
+        self._connections.add(connection)
+        self._empty.clear()
+        return len(self._connections) <= self._most
+
+    def discard(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def _sweep(self) -> None:
+        """One timer for all deadlines: a timer per request would cost more than the request."""
+        self.date = formatdate(usegmt=True).encode()
+        now = self.loop.time()
+        for connection in list(self._connections):
+            connection.check(now)
+        self._timer = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+
+
+def _listen(host: str | None, port: int) -> socket.socket:
+    """One socket, so that port 0 means one port; for every address of both families where `host` is None."""
+    if host is None:
+        try:
+            return socket.create_server(
+                ("", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True
+            )
+        except (OSError, ValueError):  # no IPv6 here
+            return socket.create_server(("", port), backlog=BACKLOG)
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)

@@ -1,0 +1,153 @@
+"""A REST server on an engine of numpy, in a thread of its own, and a plain-socket client for it."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any
+
+import numpy as np
+import orjson
+import uvloop
+
+from vinoserve_api.contract import RuntimeLimits
+from vinoserve_runtime import rest
+from vinoserve_runtime.dataplane import Dataplane
+from vinoserve_runtime.metrics import Metrics
+from vinoserve_runtime.tensors import NUMPY_DTYPES, Array, TensorInfo
+
+LIMITS = RuntimeLimits(max_request_bytes=1 << 20, max_queued_requests=4, request_timeout_seconds=30)
+
+
+def tensor(name: str, datatype: str, *sizes: int | tuple[int, int | None]) -> TensorInfo:
+    """`sizes` as the model has them: a number, -1, or (least, most)."""
+    bounds = tuple(
+        size if isinstance(size, tuple) else (0, None) if size == -1 else (size, size) for size in sizes
+    )
+    return TensorInfo(name, datatype, tuple(low if low == high else -1 for low, high in bounds), bounds)
+
+
+class FakeEngine:
+    """Answers with `work`; as many at once as `size`."""
+
+    def __init__(
+        self,
+        inputs: Sequence[TensorInfo],
+        outputs: Sequence[TensorInfo],
+        work: Callable[[Sequence[Array]], Sequence[Array] | Awaitable[Sequence[Array]]],
+        size: int = 1,
+    ) -> None:
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.size = size
+        self._work = work
+
+    async def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
+        results = self._work(tensors)
+        return await results if isinstance(results, Awaitable) else results
+
+
+def make_echo() -> FakeEngine:
+    """Has an input of each datatype with any number of elements, and gives each back."""
+    infos = [tensor(f"in_{datatype}", datatype, -1) for datatype in NUMPY_DTYPES]
+    outputs = [tensor(f"out_{datatype}", datatype, -1) for datatype in NUMPY_DTYPES]
+    return FakeEngine(infos, outputs, list)
+
+
+def make_adder() -> FakeEngine:
+    """y = max(x + 1, 0), of shape [1, 4]."""
+    return FakeEngine(
+        [tensor("x", "FP32", 1, 4)], [tensor("y", "FP32", 1, 4)], lambda given: [np.maximum(given[0] + 1, 0)]
+    )
+
+
+@dataclass
+class Running:
+    port: int
+    dataplane: Dataplane
+    loop: asyncio.AbstractEventLoop
+    server: rest.Server
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Runs `function` on the server's loop."""
+
+        async def run() -> Any:
+            result = function()
+            return await result if isinstance(result, Awaitable) else result
+
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(60)
+
+    def request(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+    ) -> "Answer":
+        """One request on a connection of its own; a body that isn't bytes or an iterator is sent as JSON."""
+        content = orjson.dumps(body) if isinstance(body, (dict, list)) else body
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, content, headers or {})
+            return Answer.read(connection.getresponse())
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> "Answer":
+        return self.request("GET", path, headers=headers)
+
+    def infer(
+        self, body: object, headers: dict[str, str] | None = None, path: str = "/v2/models/m/infer"
+    ) -> "Answer":
+        return self.request("POST", path, body, headers)
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @classmethod
+    def read(cls, response: HTTPResponse) -> "Answer":
+        return cls(
+            response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+        )
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        assert set(self.json) == {"error"}
+        return self.json["error"]
+
+
+@contextlib.contextmanager
+def serving(engine: FakeEngine | None = None, limits: RuntimeLimits = LIMITS) -> Iterator[Running]:
+    """A server of model `m`, version 1, on a loop in another thread."""
+    ready = threading.Event()
+    found: list[Running] = []
+    stop = asyncio.Event()
+
+    async def run() -> None:
+        dataplane = Dataplane("m", "1", limits, Metrics("m", "1"))
+        if engine is not None:
+            dataplane.attach(engine)
+        server = await rest.start(dataplane, "127.0.0.1", 0)
+        found.append(Running(server.port, dataplane, asyncio.get_running_loop(), server))
+        ready.set()
+        await stop.wait()
+        server.close()
+        await server.wait_closed()
+
+    thread = threading.Thread(target=uvloop.run, args=(run(),))
+    thread.start()
+    assert ready.wait(60)
+    running = found[0]
+    try:
+        yield running
+    finally:
+        running.loop.call_soon_threadsafe(stop.set)
+        thread.join(60)
+    assert not thread.is_alive(), "the server did not close"
