@@ -1,0 +1,123 @@
+"""What `helm template` gives: the same as reviewed, valid for Kubernetes, and locked down."""
+
+import json
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+from tests.chart.conftest import CHART, Render, pick
+from tests.pod_security import find_violations
+
+from vinoserve_api.v1alpha1 import DEFAULT_CLASS_ANNOTATION, AcceleratorClass
+
+FULL = (
+    "replicas=3",
+    'watchNamespaces=["team-a","team-b"]',
+    'imagePullSecrets=[{"name":"registry"}]',
+    'nodeSelector={"kubernetes.io/os":"linux"}',
+    'tolerations=[{"key":"node-role.kubernetes.io/control-plane","operator":"Exists","effect":"NoSchedule"}]',
+    'affinity={"nodeAffinity":{}}',
+    'priorityClassName="system-cluster-critical"',
+    'podLabels={"team":"platform"}',
+    'podAnnotations={"note":"\\"quoted\\": yes"}',
+    "acceleratorClasses.intelGpu.renderGroups=null",
+    'acceleratorClasses.intelGpu.tolerations=[{"key":"gpu","operator":"Exists"}]',
+    "acceleratorClasses.intelNpu.create=false",
+)
+
+
+def read_classes(documents: list[dict[str, Any]]) -> list[AcceleratorClass]:
+    data = pick(documents, "ConfigMap", "vinoserve-classes")["data"]
+    return [AcceleratorClass.load(document) for document in json.loads(data["classes.json"])]
+
+
+class YamlFile(SingleFileSnapshotExtension):
+    file_extension = "yaml"
+    _write_mode = WriteMode.TEXT
+
+
+def test_default_is_as_reviewed(render: Render, snapshot: SnapshotAssertion) -> None:
+    made = yaml.safe_dump_all(render("crds.enabled=false"), sort_keys=True, width=120)
+    assert made == snapshot(extension_class=YamlFile, name="default")
+
+
+@pytest.mark.parametrize("values", [(), FULL], ids=["default", "full"])
+def test_kubernetes_takes_it(render: Render, values: tuple[str, ...]) -> None:
+    for document in render(*values):
+        if document["kind"] != "CustomResourceDefinition":  # the API server itself judges these, in tests/e2e
+            kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+
+@pytest.mark.parametrize("values", [(), FULL], ids=["default", "full"])
+def test_the_operator_passes_restricted_pod_security(render: Render, values: tuple[str, ...]) -> None:
+    assert not find_violations(pick(render(*values), "Deployment")["spec"]["template"]["spec"])
+
+
+@pytest.mark.parametrize("values", [(), FULL], ids=["default", "full"])
+def test_rights_name_every_verb_and_no_secrets(render: Render, values: tuple[str, ...]) -> None:
+    roles = [d for d in render(*values) if d["kind"] in {"Role", "ClusterRole"}]
+    assert roles
+    for rule in (rule for role in roles for rule in role["rules"]):
+        assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
+        assert not {"secrets", "pods/exec", "serviceaccounts/token"} & set(rule["resources"])
+        assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
+
+
+def test_rights_end_at_the_watched_namespaces(render: Render) -> None:
+    documents = render('watchNamespaces=["team-a","team-b"]')
+    everywhere = {d["roleRef"]["name"] for d in documents if d["kind"] == "ClusterRoleBinding"}
+    rules = [
+        rule
+        for d in documents
+        if d["kind"] == "ClusterRole" and d["metadata"]["name"] in everywhere
+        for rule in d["rules"]
+    ]
+    assert {resource for rule in rules for resource in rule["resources"]} == {
+        "acceleratorclasses", "acceleratorclasses/status", "nodes",
+    }  # fmt: skip
+    bound = {
+        d["metadata"]["namespace"]
+        for d in documents
+        if d["kind"] == "RoleBinding" and d["metadata"]["name"].endswith("-workloads")
+    }
+    assert bound == {"team-a", "team-b"}
+
+
+def test_default_classes_are_valid_and_default(render: Render) -> None:
+    classes = {c.metadata.name: c for c in read_classes(render())}
+    assert sorted(classes) == ["intel-gpu", "intel-npu"]
+    for accelerator in classes.values():
+        assert accelerator.metadata.annotations == {DEFAULT_CLASS_ANNOTATION: "true"}
+        assert accelerator.spec.exclusive
+        assert accelerator.spec.access == "DevicePlugin"
+    assert classes["intel-gpu"].spec.device_plugin.resource_name == "gpu.intel.com/i915"
+    assert classes["intel-npu"].spec.device_plugin.resource_name == "npu.intel.com/accel"
+
+
+def test_the_operator_may_write_its_own_classes_alone(render: Render) -> None:
+    role = pick(render("acceleratorClasses.intelNpu.create=false"), "ClusterRole")
+    writing = [r for r in role["rules"] if "acceleratorclasses" in r["resources"] and "create" in r["verbs"]]
+    assert [rule["resourceNames"] for rule in writing] == [["intel-gpu"]]
+
+
+def test_no_classes_no_init_container(render: Render) -> None:
+    documents = render("acceleratorClasses.intelGpu.create=false", "acceleratorClasses.intelNpu.create=false")
+    assert "initContainers" not in pick(documents, "Deployment")["spec"]["template"]["spec"]
+    assert "ConfigMap" not in {d["kind"] for d in documents}
+
+
+def test_crds_are_the_generated_ones_and_stay(render: Render) -> None:
+    for document in (d for d in render() if d["kind"] == "CustomResourceDefinition"):
+        file = CHART.parents[1] / "crds" / f"{document['spec']['names']['plural']}.yaml"
+        assert document["spec"] == yaml.safe_load(file.read_text())["spec"]
+        assert document["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_crds_can_go_or_stay_away(render: Render) -> None:
+    definitions = [d for d in render("crds.keep=false") if d["kind"] == "CustomResourceDefinition"]
+    assert len(definitions) == 2
+    assert not any("helm.sh/resource-policy" in d["metadata"].get("annotations", {}) for d in definitions)
+    assert "CustomResourceDefinition" not in {d["kind"] for d in render("crds.enabled=false")}
