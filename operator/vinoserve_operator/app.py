@@ -1,0 +1,138 @@
+"""Puts the parts together and runs them: caches first, then the watches and, with the Lease, the queue."""
+
+import asyncio
+import contextlib
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Final
+
+import kopf
+import structlog
+from kubernetes.aio.client import ApiClient, Configuration
+
+from vinoserve_operator.cluster import Cluster, find_service
+from vinoserve_operator.errors import GoneError, RejectedError, RetryableError
+from vinoserve_operator.handlers import make_registry
+from vinoserve_operator.inbox import Inbox
+from vinoserve_operator.kinds import POD, WATCHED, Kind, Object, Ref
+from vinoserve_operator.kube import Kube
+from vinoserve_operator.lease import Lease
+from vinoserve_operator.metrics import Metrics
+from vinoserve_operator.probes import serve_probes
+from vinoserve_operator.queue import Backoff, Queue
+from vinoserve_operator.reconcile import Reconciler
+from vinoserve_operator.reports import Fetch, Reports
+from vinoserve_operator.settings import Settings
+
+_GAP_SECONDS: Final = 1.0
+"""The watches of all kinds begin anew together; one round of lists answers them all."""
+
+log = structlog.get_logger()
+
+
+class Operator:
+    """One operator process; `run` it once."""
+
+    def __init__(self, settings: Settings, configuration: Configuration, fetch: Fetch) -> None:
+        """`fetch` gets the pods' reports."""
+        self.settings = settings
+        self.metrics = Metrics()
+        self.cluster = Cluster()
+        client = ApiClient(configuration)
+        self.lease = Lease(client, settings.lease_name, settings.find_lease_namespace())
+        self.kube = Kube(client, lambda: self.lease.held)
+        self.reports = Reports(fetch, settled_seconds=settings.report_seconds, changed=self._add_service_of)
+        reconciler = Reconciler(
+            self.kube,
+            self.cluster,
+            self.reports,
+            self.metrics,
+            image=settings.image,
+            instance=self.lease.identity,
+            now=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+        self.queue: Queue[Ref] = Queue(reconciler, workers=settings.workers)
+        self.inbox = Inbox(self.cluster, self.queue, self.reports, self.metrics)
+        self.synced = False
+        self.port = 0
+        """Of the probes, once they listen."""
+
+        self.metrics.follow("queue_depth", "Objects that wait to be looked at.", lambda: len(self.queue))
+        self.metrics.follow("queue_failing", "Objects that are tried again.", lambda: self.queue.failing)
+        self.metrics.follow("leader", "1 while this process holds the Lease.", lambda: self.lease.held)
+        self.metrics.follow("api_writes", "Writes to the API server.", lambda: self.kube.writes)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set, or SIGTERM or SIGINT comes."""
+        probes = serve_probes(self.settings.port, self.metrics, self.queue, lambda: self.synced)
+        async with self.kube, self.reports, probes as self.port:
+            await self._fill(stop)
+            if stop.is_set():
+                return
+            async with asyncio.TaskGroup() as group:
+                loops = (self.lease.run(), self._work(), self._resync(), self._close_gaps())
+                tasks = [group.create_task(loop) for loop in loops]
+                await kopf.operator(
+                    registry=make_registry(self.inbox.receive),
+                    standalone=True,
+                    clusterwide=not self.settings.namespaces,
+                    namespaces=self.settings.namespaces,
+                    stop_flag=stop,
+                )
+                for task in tasks:
+                    task.cancel()
+
+    async def _fill(self, stop: asyncio.Event) -> None:
+        """Fill every cache before anything is decided: to an empty one all seems to be missing."""
+        backoff, failures = Backoff(), 0
+        while not stop.is_set() and not self.synced:
+            try:
+                await self._list(WATCHED)
+                self.synced = True
+            except (GoneError, RejectedError, RetryableError) as error:
+                failures += 1
+                hint = "are the CustomResourceDefinitions installed?" if isinstance(error, GoneError) else ""
+                log.warning("cannot list yet", error=str(error), hint=hint)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), min(10, backoff.delay(failures)))
+
+    async def _list(self, kinds: Collection[Kind]) -> None:
+        for kind in kinds:
+            where = (self.settings.namespaces if kind.namespaced else ()) or (None,)
+            lists = [await self.kube.gather(kind, namespace) for namespace in where]
+            items = [item for found, _ in lists for item in found]
+            self.inbox.replace(kind, items, min(version for _, version in lists))
+
+    async def _work(self) -> None:
+        await self.lease.wait()
+        log.info("leading", identity=self.lease.identity)
+        self.inbox.add_all()
+        await self.queue.run()
+
+    async def _resync(self) -> None:
+        """Whatever was missed is found now."""
+        while True:
+            await asyncio.sleep(self.settings.resync_seconds)
+            if await self._try_list(WATCHED):
+                self.inbox.add_all()
+
+    async def _close_gaps(self) -> None:
+        while True:
+            await self.inbox.gap.wait()
+            await asyncio.sleep(_GAP_SECONDS)
+            gaps = self.inbox.take_gaps()
+            if not await self._try_list(gaps):
+                self.inbox.open_gaps(gaps)
+
+    async def _try_list(self, kinds: Collection[Kind]) -> bool:
+        try:
+            await self._list(kinds)
+        except (GoneError, RejectedError, RetryableError) as error:
+            log.warning("cannot list", error=str(error))
+            return False
+        return True
+
+    def _add_service_of(self, pod: Object) -> None:
+        service = find_service(POD, pod)
+        if service:
+            self.queue.add(service)

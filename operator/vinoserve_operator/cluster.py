@@ -1,0 +1,131 @@
+"""What is known of the cluster: caches that the watch keeps, and that a list replaces now and then.
+
+kopf reports no deletion of what vanished during a gap of the watch, so a list is the only truth about absence.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from vinoserve_operator.desired.names import INSTANCE_LABEL
+from vinoserve_operator.kinds import INFERENCE_SERVICE, NODE, POD, WATCHED, Kind, Object, Ref, make_ref
+
+
+class Cluster:
+    """Objects by kind; those that we own also by the service that they belong to."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Kind, dict[Ref, Object]] = {kind: {} for kind in WATCHED}
+        self._deleted: dict[Kind, dict[Ref, int]] = {kind: {} for kind in WATCHED}
+        self._changes: Counter[Kind] = Counter()
+        self._instances: dict[tuple[Kind, str, str], set[Ref]] = defaultdict(set)
+
+    def get(self, ref: Ref) -> Object | None:
+        return self._objects[ref.kind].get(ref)
+
+    def gather(self, kind: Kind) -> list[Object]:
+        return list(self._objects[kind].values())
+
+    def gather_refs(self, kind: Kind) -> list[Ref]:
+        return list(self._objects[kind])
+
+    def changes(self, kind: Kind) -> int:
+        """A number that grows with every change of the kind's objects."""
+        return self._changes[kind]
+
+    def gather_owned(self, kind: Kind, service: Ref) -> list[Object]:
+        """Objects of the kind that carry the service's label."""
+        refs = self._instances.get((kind, service.namespace, service.name), ())
+        return [self._objects[kind][ref] for ref in sorted(refs, key=lambda ref: ref.name)]
+
+    def put(self, kind: Kind, found: Object) -> bool:
+        """Keep the object unless a newer version is known. Whether it was news."""
+        ref = make_ref(kind, found)
+        version = _version(found)
+        before = self._objects[kind].get(ref)
+        if before is not None and _version(before) >= version and _uid(before) == _uid(found):
+            return False
+        if self._deleted[kind].get(ref, -1) >= version:
+            return False
+        kept = _trim(kind, found)
+        self._objects[kind][ref] = kept
+        if before is not None and kind is NODE and _essence(before) == _essence(kept):
+            return False  # a heartbeat
+        self._changes[kind] += 1
+        service = find_service(kind, found)
+        if service:
+            self._instances[kind, service.namespace, service.name].add(ref)
+        return True
+
+    def drop(self, kind: Kind, found: Object) -> bool:
+        """The object was deleted, in this version of it. Whether it was known."""
+        ref = make_ref(kind, found)
+        before = self._objects[kind].get(ref)
+        self._deleted[kind][ref] = _version(found)
+        if before is None or _version(before) > _version(found):
+            return False
+        self._forget(ref, before)
+        return True
+
+    def replace(self, kind: Kind, found: Iterable[Object], version: int) -> list[Object]:
+        """A fresh list of that resourceVersion: what isn't in it is gone, unless it is newer than the list.
+
+        Returns what has changed or gone, in its last known version.
+        """
+        listed = {make_ref(kind, item): item for item in found}
+        gone = [
+            known
+            for ref, known in self._objects[kind].items()
+            if ref not in listed and _version(known) <= version
+        ]
+        for known in gone:
+            self._forget(make_ref(kind, known), known)
+        changed = [item for item in listed.values() if self.put(kind, item)]
+        self._deleted[kind] = {r: v for r, v in self._deleted[kind].items() if v > version}
+        return gone + changed
+
+    def _forget(self, ref: Ref, found: Object) -> None:
+        del self._objects[ref.kind][ref]
+        self._changes[ref.kind] += 1
+        service = find_service(ref.kind, found)
+        if service:
+            index = (ref.kind, service.namespace, service.name)
+            self._instances[index].discard(ref)
+            if not self._instances[index]:
+                del self._instances[index]
+
+
+def find_service(kind: Kind, found: Object) -> Ref | None:
+    """The InferenceService that an object of ours belongs to, by its label."""
+    instance = (found["metadata"].get("labels") or {}).get(INSTANCE_LABEL) if kind.owned else None
+    return Ref(INFERENCE_SERVICE, found["metadata"].get("namespace") or "", instance) if instance else None
+
+
+def _trim(kind: Kind, found: Object) -> Object:
+    """Without what is of no interest: the caches of a large cluster shall fit into a small pod."""
+    metadata = {k: v for k, v in found["metadata"].items() if k != "managedFields"}
+    if kind is NODE:
+        allocatable = (found.get("status") or {}).get("allocatable") or {}
+        extended = {name: units for name, units in allocatable.items() if "/" in name}
+        kept = {k: metadata.get(k) for k in ("name", "uid", "resourceVersion", "labels")}
+        return {"metadata": kept, "status": {"allocatable": extended}}
+    if kind is POD:
+        spec = found.get("spec") or {}
+        return {
+            "metadata": metadata,
+            "spec": {"nodeName": spec.get("nodeName"), "volumes": spec.get("volumes")},
+            "status": found.get("status"),
+        }
+    return {**found, "metadata": metadata}
+
+
+def _essence(node: Object) -> object:
+    return node["metadata"]["labels"], node["status"]
+
+
+def _version(found: Object) -> int:
+    """Versions of one kind are numbers that grow (Kubernetes promises so since 1.35; etcd's always did)."""
+    return int(found["metadata"]["resourceVersion"])
+
+
+def _uid(found: Object) -> str:
+    return str(found["metadata"]["uid"])

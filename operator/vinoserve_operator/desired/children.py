@@ -1,0 +1,79 @@
+"""`make_children`: the ConfigMap, the Service and the Deployment of an InferenceService."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from vinoserve_api.contract import HTTP_PORT, make_runtime_config
+from vinoserve_api.v1alpha1 import API_VERSION, InferenceService
+from vinoserve_operator.desired.deployment import make_deployment
+from vinoserve_operator.desired.devices import Inventory, make_device_access
+from vinoserve_operator.desired.names import make_config_key, make_labels, make_selector
+from vinoserve_operator.desired.rendering import make_digest, make_json, render, seal
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Children:
+    """In the order in which they are applied: a Deployment's pods mount the ConfigMap."""
+
+    config_map: Object
+    service: Object
+    deployment: Object
+    config: str
+    """Digest of the RuntimeConfig, which pods carry as an annotation."""
+
+    def __iter__(self) -> Iterator[Object]:
+        return iter((self.config_map, self.service, self.deployment))
+
+    def keep_configs(self, kept: dict[str, str]) -> Self:
+        """With keys of the present ConfigMap that pods of older generations still mount."""
+        if not kept:
+            return self
+        data = kept | self.config_map["data"]
+        return replace(self, config_map=seal({**self.config_map, "data": data}))
+
+
+def make_children(
+    service: InferenceService,
+    inventory: Inventory,
+    *,
+    image: str,
+    known_groups: Iterable[int] = (),
+) -> Children:
+    """What shall be there for a valid service.
+
+    `known_groups` are the
+    gids that the present Deployment has: a node that leaves shall not roll the pods on the others.
+    Raises NotRenderableError.
+    """
+    access = make_device_access(service, inventory, known_groups)
+    config = make_json(make_runtime_config(service).dump())
+    digest = make_digest(config)
+    common = {
+        "name": service.metadata.name,
+        "namespace": service.metadata.namespace,
+        "labels": make_labels(service.metadata.name),
+        "owners": [make_owner(service)],
+    }
+    return Children(
+        config_map=render("configmap.yaml.j2", **common, data={make_config_key(digest): config}),
+        service=render(
+            "service.yaml.j2", **common, selector=make_selector(service.metadata.name), http_port=HTTP_PORT
+        ),
+        deployment=make_deployment(service, access, common, config=digest, image=image),
+        config=digest,
+    )
+
+
+def make_owner(service: InferenceService) -> Object:
+    """The reference by which the garbage collector takes the children away with the service."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "InferenceService",
+        "name": service.metadata.name,
+        "uid": service.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }

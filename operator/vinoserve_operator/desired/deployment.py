@@ -1,0 +1,216 @@
+"""`make_deployment`: an init container that fetches, with the credentials; a container that serves, without them."""
+
+from collections.abc import Mapping
+from posixpath import dirname
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from vinoserve_api.conditions import AcceptedReason
+from vinoserve_api.contract import (
+    ADMIN_PORT,
+    CACHE_DIR,
+    CLAIM_DIR,
+    CONFIG_PATH,
+    CREDENTIALS_DIR,
+    HTTP_PORT,
+    MODEL_DIR,
+)
+from vinoserve_api.problem import Problem, path_of
+from vinoserve_api.v1alpha1 import InferenceService, ResourceList
+from vinoserve_operator.desired.devices import DeviceAccess
+from vinoserve_operator.desired.names import (
+    CONFIG_ANNOTATION,
+    FETCH,
+    SERVE,
+    make_config_key,
+    make_labels,
+    make_selector,
+)
+from vinoserve_operator.desired.rendering import render
+from vinoserve_operator.errors import NotRenderableError
+
+USER: Final = 65532
+"""Of no account, as in most distroless images; the group too."""
+
+STARTUP_PERIOD_SECONDS: Final = 2
+STARTUP_SECONDS: Final = 30 * 60
+"""A large model on a GPU compiles for many minutes; then the kubelet starts over."""
+
+DRAIN_SECONDS: Final = 15
+"""On top of the longest request: endpoints notice, in-flight requests are answered, the process ends."""
+
+
+def make_deployment(
+    service: InferenceService,
+    access: DeviceAccess,
+    common: Mapping[str, object],
+    *,
+    config: str,
+    image: str,
+) -> dict[str, Any]:
+    """The Deployment; `common` are name, namespace, labels and owners. Raises NotRenderableError."""
+    spec, pod = service.spec, service.spec.pod_template
+    name = service.metadata.name
+    volumes, fetch_mounts, serve_mounts = _make_volumes(service, access, config)
+    return render(
+        "deployment.yaml.j2",
+        **common,
+        replicas=0 if spec.suspend else spec.replicas,
+        progress_deadline_seconds=STARTUP_SECONDS + 5 * 60,
+        selector=make_selector(name),
+        strategy=_make_strategy(service, access),
+        pod_labels=pod.labels | make_labels(name),
+        pod_annotations=pod.annotations | {CONFIG_ANNOTATION: config},
+        pod_fields=_make_pod_fields(service, access),
+        grace_seconds=spec.limits.request_timeout_seconds + DRAIN_SECONDS,
+        user=USER,
+        groups=list(access.groups),
+        image=pod.image or image,
+        config_path=CONFIG_PATH,
+        http_port=HTTP_PORT,
+        admin_port=ADMIN_PORT,
+        startup_period_seconds=STARTUP_PERIOD_SECONDS,
+        startup_failures=STARTUP_SECONDS // STARTUP_PERIOD_SECONDS,
+        fetch={
+            "name": FETCH,
+            # The same as the server's, so that quotas that ask for them are content: a pod needs the larger of both.
+            "resources": _make_resources(service, {}),
+            "security_context": _make_security_context(privileged=False),
+            "mounts": fetch_mounts,
+        },
+        serve={
+            "name": SERVE,
+            "env": _make_environment(access),
+            "resources": _make_resources(service, access.resources),
+            "security_context": _make_security_context(privileged=access.privileged),
+            "mounts": serve_mounts,
+        },
+        volumes=volumes,
+    )
+
+
+def _make_strategy(service: InferenceService, access: DeviceAccess) -> dict[str, Any]:
+    """Auto never asks for a device that the old pod holds: a surge pod would stay Pending for ever."""
+    strategy = service.spec.rollout.strategy
+    if strategy == "Recreate":
+        return {"type": "Recreate"}
+    old_first = strategy == "Auto" and access.exclusive
+    surge, unavailable = (0, 1) if old_first else (1, 0)
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
+
+
+def _make_pod_fields(service: InferenceService, access: DeviceAccess) -> dict[str, Any]:
+    """Fields of the pod's spec that come from the pod template and the class, without the empty ones."""
+    pod = service.spec.pod_template
+    node_selector = dict(access.node_selector)
+    for label, value in pod.node_selector.items():
+        if node_selector.setdefault(label, value) != value:
+            raise NotRenderableError(
+                AcceptedReason.NOT_RENDERABLE,
+                [
+                    Problem(
+                        path_of(("nodeSelector", label), "spec.podTemplate"),
+                        f"the AcceleratorClass wants {label}={node_selector[label]}, so no node has both; leave it out",
+                    )
+                ],
+            )
+    fields = {
+        "nodeSelector": node_selector,
+        "tolerations": [t.dump() for t in dict.fromkeys((*access.tolerations, *pod.tolerations))],
+        "affinity": pod.affinity,
+        "topologySpreadConstraints": list(pod.topology_spread_constraints),
+        "priorityClassName": pod.priority_class_name,
+        "serviceAccountName": pod.service_account_name,
+        "runtimeClassName": pod.runtime_class_name or access.runtime_class_name,
+        "imagePullSecrets": [secret.dump() for secret in pod.image_pull_secrets],
+    }
+    return {field: value for field, value in fields.items() if value}
+
+
+def _make_environment(access: DeviceAccess) -> list[dict[str, str]]:
+    if not access.libraries:
+        return []
+    folders = [folder for library in access.libraries for folder in (library, f"{library}/lib")]
+    return [{"name": "LD_LIBRARY_PATH", "value": ":".join(folders)}]
+
+
+def _make_resources(service: InferenceService, extended: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+    """CPU and memory as asked for; accelerators as requests and limits, which must be equal."""
+
+    def merge(asked: ResourceList | None) -> dict[str, Any]:
+        return (asked.dump() if asked else {}) | dict(extended)
+
+    given = {
+        "requests": merge(service.spec.resources.requests),
+        "limits": merge(service.spec.resources.limits),
+    }
+    return {
+        which: {key: str(quantity) for key, quantity in amounts.items()}
+        for which, amounts in given.items()
+        if amounts
+    }
+
+
+def _make_security_context(*, privileged: bool) -> dict[str, Any]:
+    """What the restricted Pod Security profile wants, except where a class mounts device nodes of the host."""
+    context: dict[str, Any] = {"readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    return context | ({"privileged": True} if privileged else {"allowPrivilegeEscalation": False})
+
+
+Mounts = list[dict[str, Any]]
+
+
+def _make_volumes(
+    service: InferenceService, access: DeviceAccess, config: str
+) -> tuple[Mounts, Mounts, Mounts]:
+    """Volumes, mounts of the fetch container, mounts of the serve container."""
+    spec = service.spec
+    volumes: Mounts = []
+    fetch: Mounts = []
+    serve: Mounts = []
+
+    def add(
+        name: str, path: str, source: dict[str, Any], *, fetch_mode: str = "", serve_mode: str = ""
+    ) -> None:
+        """Modes: `ro`, `rw`, or nothing where the container doesn't get it."""
+        volumes.append({"name": name, **source})
+        for mounts, mode in ((fetch, fetch_mode), (serve, serve_mode)):
+            if mode:
+                read_only = {"readOnly": True} if mode == "ro" else {}
+                mounts.append({"name": name, "mountPath": path, **read_only})
+
+    items = [{"key": make_config_key(config), "path": CONFIG_PATH.rsplit("/", 1)[1]}]
+    add(
+        "config",
+        dirname(CONFIG_PATH),
+        {"configMap": {"name": service.metadata.name, "items": items}},
+        fetch_mode="ro",
+        serve_mode="ro",
+    )
+    add("models", MODEL_DIR, _make_empty_dir(spec.cache.model.size_limit), fetch_mode="rw", serve_mode="ro")
+    compiled = spec.cache.compiled
+    add(
+        "cache",
+        CACHE_DIR,
+        {"persistentVolumeClaim": {"claimName": compiled.claim_name}}
+        if compiled.claim_name
+        else _make_empty_dir(compiled.size_limit),
+        serve_mode="rw",
+    )
+    add("tmp", "/tmp", _make_empty_dir(None), fetch_mode="rw", serve_mode="rw")  # noqa: S108  # the pod's own
+    uri = urlsplit(spec.model.uri)
+    if uri.scheme == "pvc":
+        claim = {"persistentVolumeClaim": {"claimName": uri.netloc, "readOnly": True}}
+        add("claim", CLAIM_DIR, claim, fetch_mode="ro", serve_mode="ro")
+    if spec.model.credentials:
+        secret = {"secret": {"secretName": spec.model.credentials.secret_name, "defaultMode": 0o440}}
+        add("credentials", CREDENTIALS_DIR, secret, fetch_mode="ro")
+    for index, path in enumerate(access.host_paths):
+        add(f"device-{index}", path, {"hostPath": {"path": path}}, serve_mode="rw")
+    for index, path in enumerate(access.libraries):
+        add(f"library-{index}", path, {"hostPath": {"path": path}}, serve_mode="ro")
+    return volumes, fetch, serve
+
+
+def _make_empty_dir(size_limit: str | int | None) -> dict[str, Any]:
+    return {"emptyDir": {} if size_limit is None else {"sizeLimit": str(size_limit)}}

@@ -1,0 +1,187 @@
+"""How a pod gets at its accelerators: what the AcceleratorClasses of a service mean for its pods."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from vinoserve_api.conditions import AcceptedReason
+from vinoserve_api.device import parse_target
+from vinoserve_api.problem import Problem
+from vinoserve_api.v1alpha1 import (
+    DEFAULT_CLASS_ANNOTATION,
+    AcceleratorClass,
+    AcceleratorRequest,
+    InferenceService,
+    Toleration,
+)
+from vinoserve_operator.errors import NotRenderableError
+
+_FIELD: Final = "spec.accelerators"
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the cluster has to offer.
+
+    `invalid` says what is wrong with classes that can't be read, by name; `render_groups` are the gids that the nodes
+    of a class are labelled with, by class.
+    """
+
+    classes: Mapping[str, AcceleratorClass] = field(default_factory=dict)
+    invalid: Mapping[str, str] = field(default_factory=dict)
+    render_groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DeviceAccess:
+    """What the accelerators of a service mean for its pods."""
+
+    resources: Mapping[str, int] = field(default_factory=dict)
+    host_paths: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = ()
+    runtime_class_name: str | None = None
+    exclusive: bool = False
+
+    @property
+    def privileged(self) -> bool:
+        """A mounted device node alone can't be opened: the device cgroup blocks it (kubernetes#79090)."""
+        return bool(self.host_paths)
+
+
+def make_device_access(
+    service: InferenceService, inventory: Inventory, known_groups: Iterable[int] = ()
+) -> DeviceAccess:
+    """Merge what the classes say that the service uses.
+
+    `known_groups` are the gids that the pods have already: where they are gathered from nodes, they stay, so that a node
+    that leaves doesn't roll the pods on the others.
+    Raises NotRenderableError where a class is missing or ambiguous, gives too few units, or contradicts another.
+    """
+    chosen = _choose(service, inventory)
+    _check_units(service, chosen)
+    resources: dict[str, int] = {}
+    host_paths: dict[str, None] = {}
+    libraries: dict[str, None] = {}
+    groups: set[int] = set()
+    node_selector: dict[str, str] = {}
+    tolerations: dict[Toleration, None] = {}
+    runtime_classes: dict[str, str] = {}
+    for accelerator, count in chosen:
+        name, spec = accelerator.metadata.name, accelerator.spec
+        if spec.access == "DevicePlugin" and spec.device_plugin:
+            resource = spec.device_plugin.resource_name
+            resources[resource] = resources.get(resource, 0) + count
+        elif spec.host_path:
+            host_paths |= dict.fromkeys(spec.host_path.paths)
+            libraries |= dict.fromkeys(spec.host_path.libraries)
+        gathered = inventory.render_groups.get(name, ())
+        groups |= {*gathered, *known_groups} if spec.render_groups is None else set(spec.render_groups)
+        for label, value in spec.node_selector.items():
+            if node_selector.setdefault(label, value) != value:
+                raise _refuse(
+                    f"AcceleratorClass {name} wants nodes with {label}={value}, another of the classes named wants "
+                    f"{label}={node_selector[label]}: no node has both; name classes of one kind of node"
+                )
+        tolerations |= dict.fromkeys(spec.tolerations)
+        if spec.runtime_class_name:
+            runtime_classes[spec.runtime_class_name] = name
+    if len(runtime_classes) > 1:
+        raise _refuse(
+            "the classes named want different RuntimeClasses ("
+            + ", ".join(f"{name}: {runtime}" for runtime, name in runtime_classes.items())
+            + "); set spec.podTemplate.runtimeClassName"
+        )
+    return DeviceAccess(
+        resources=resources,
+        host_paths=tuple(host_paths),
+        libraries=tuple(libraries),
+        groups=tuple(sorted(groups)),
+        node_selector=node_selector,
+        tolerations=tuple(tolerations),
+        runtime_class_name=next(iter(runtime_classes), None),
+        exclusive=any(accelerator.spec.exclusive for accelerator, _ in chosen),
+    )
+
+
+def _choose(service: InferenceService, inventory: Inventory) -> list[tuple[AcceleratorClass, int]]:
+    requests = service.spec.accelerators
+    if requests is not None:
+        return [(_find(f"{_FIELD}[{i}].class", r, inventory), r.count) for i, r in enumerate(requests)]
+    needed = parse_target(service.spec.target_device).units()
+    return [(_find_default(kind, service, inventory), count) for kind, count in sorted(needed.items())]
+
+
+def _find(path: str, request: AcceleratorRequest, inventory: Inventory) -> AcceleratorClass:
+    found = inventory.classes.get(request.class_)
+    if found is not None:
+        return found
+    wrong = inventory.invalid.get(request.class_)
+    raise NotRenderableError(
+        AcceptedReason.ACCELERATOR_CLASS_NOT_FOUND,
+        [
+            Problem(
+                path,
+                f"AcceleratorClass {request.class_} is not valid: {wrong}"
+                if wrong
+                else f"there is no AcceleratorClass {request.class_}; {_name_existing(inventory)}",
+            )
+        ],
+    )
+
+
+def _find_default(kind: str, service: InferenceService, inventory: Inventory) -> AcceleratorClass:
+    defaults = [
+        c
+        for _, c in sorted(inventory.classes.items())
+        if c.spec.device_type == kind and c.metadata.annotations.get(DEFAULT_CLASS_ANNOTATION) == "true"
+    ]
+    target = service.spec.target_device
+    if len(defaults) > 1:
+        names = " and ".join(c.metadata.name for c in defaults)
+        raise NotRenderableError(
+            AcceptedReason.AMBIGUOUS_DEFAULT_CLASS,
+            [
+                Problem(
+                    _FIELD,
+                    f"{names} are both the default AcceleratorClass for {kind}, which targetDevice {target} needs; name "
+                    f"one here, or take the annotation {DEFAULT_CLASS_ANNOTATION} from all but one",
+                )
+            ],
+        )
+    if not defaults:
+        raise NotRenderableError(
+            AcceptedReason.ACCELERATOR_CLASS_NOT_FOUND,
+            [
+                Problem(
+                    _FIELD,
+                    f"targetDevice {target} needs an AcceleratorClass of type {kind} and none is the default; name one "
+                    f'here, or annotate one with {DEFAULT_CLASS_ANNOTATION}="true"; {_name_existing(inventory)}',
+                )
+            ],
+        )
+    return defaults[0]
+
+
+def _name_existing(inventory: Inventory) -> str:
+    names = [f"{name} ({c.spec.device_type})" for name, c in sorted(inventory.classes.items())]
+    names += [f"{name} (not valid)" for name in sorted(inventory.invalid)]
+    return "there are: " + ", ".join(names) if names else "there are none"
+
+
+def _check_units(service: InferenceService, chosen: Sequence[tuple[AcceleratorClass, int]]) -> None:
+    """A device plugin gives exactly as many devices as are counted; OpenVINO numbers those."""
+    for kind, needed in parse_target(service.spec.target_device).units().items():
+        given = [(c.spec.access, count) for c, count in chosen if c.spec.device_type == kind]
+        total = sum(count for _, count in given)
+        if given and total < needed and all(access == "DevicePlugin" for access, _ in given):
+            raise _refuse(
+                f"targetDevice {service.spec.target_device} needs {needed} of type {kind} in a pod, these give "
+                f"{total}; raise count to {needed}"
+            )
+
+
+def _refuse(message: str) -> NotRenderableError:
+    return NotRenderableError(AcceptedReason.NOT_RENDERABLE, [Problem(_FIELD, message)])

@@ -1,0 +1,38 @@
+"""Names, labels and annotations of what the operator makes."""
+
+from typing import Final
+
+MANAGER: Final = "vinoserve"  # field manager and app.kubernetes.io/managed-by
+
+FETCH: Final = "fetch"  # init container
+SERVE: Final = "serve"  # main container
+
+INSTANCE_LABEL: Final = "app.kubernetes.io/instance"
+MANAGED_LABELS: Final = {"app.kubernetes.io/managed-by": MANAGER}
+
+#: On a pod: which of the ConfigMap's keys it mounts.
+CONFIG_ANNOTATION: Final = "vinoserve.dev/config"
+#: On what we apply: digest of what was rendered, so that a field that is rendered no more is noticed.
+RENDERED_ANNOTATION: Final = "vinoserve.dev/rendered"
+
+
+def make_selector(name: str) -> dict[str, str]:
+    """Labels that select the pods of the InferenceService `name` within its namespace."""
+    return {"app.kubernetes.io/name": "inferenceservice", INSTANCE_LABEL: name}
+
+
+def make_labels(name: str) -> dict[str, str]:
+    return make_selector(name) | MANAGED_LABELS
+
+
+def make_label_selector(labels: dict[str, str]) -> str:
+    """A label selector as a string, as in a query or in a scale's status."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def make_config_key(digest: str) -> str:
+    return f"config-{digest}.json"
+
+
+def make_url(name: str, namespace: str, port: int, model: str) -> str:
+    return f"http://{name}.{namespace}.svc:{port}/v2/models/{model}"

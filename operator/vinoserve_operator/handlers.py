@@ -1,0 +1,52 @@
+"""kopf's part: it watches, reconnects and logs in; each event goes to the sink and that is all."""
+
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from vinoserve_operator.desired.names import MANAGED_LABELS, make_label_selector
+from vinoserve_operator.kinds import WATCHED, Kind, Object
+
+Sink = Callable[[Kind, str | None, Object], None]
+"""Kind; ADDED, MODIFIED, DELETED, or None where it comes from a list; the object."""
+
+_RETRY_SECONDS = (1, 1, 2, 3, 5, 8, *(13,) * 1000)
+"""Between tries to list or watch: hours of trouble at the API server are no reason to exit."""
+
+
+def make_registry(sink: Sink) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(_login)
+    kopf.on.startup(registry=registry)(_configure)
+    for kind in WATCHED:
+        _watch(kind, sink, registry)
+    return registry
+
+
+def _watch(kind: Kind, sink: Sink, registry: kopf.OperatorRegistry) -> None:
+    @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)
+    async def enqueue(event: kopf.RawEvent, **_: Any) -> None:
+        sink(kind, event["type"], dict(event["object"]))
+
+
+async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+    settings.posting.enabled = False  # events are ours: one for each transition of a condition
+    settings.scanning.disabled = True  # no watching of CRDs and namespaces, no rights to do so
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330  # a watch that is never answered must end (kopf#1120)
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 500
+    settings.networking.request_timeout = 60
+    settings.networking.error_backoffs = _RETRY_SECONDS
+    settings.queueing.idle_timeout = 1
+    settings.queueing.exit_timeout = 0.5
+    settings.process.ultimate_exiting_timeout = 20
+    for kind in WATCHED:
+        if kind.owned:
+            selector = make_label_selector(MANAGED_LABELS)
+            settings.watching.label_selectors[kind.group, kind.version, kind.plural] = selector

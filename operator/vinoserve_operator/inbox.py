@@ -1,0 +1,97 @@
+"""From what has happened to what has to be looked at."""
+
+import asyncio
+
+from vinoserve_operator.cluster import Cluster, find_service
+from vinoserve_operator.kinds import (
+    ACCELERATOR_CLASS,
+    INFERENCE_SERVICE,
+    NODE,
+    POD,
+    Kind,
+    Object,
+    Ref,
+    make_ref,
+)
+from vinoserve_operator.metrics import Metrics
+from vinoserve_operator.queue import Queue
+from vinoserve_operator.reports import Reports
+
+
+class Inbox:
+    """Takes the watches' events and the lists, keeps the caches, and enqueues keys."""
+
+    def __init__(self, cluster: Cluster, queue: Queue[Ref], reports: Reports, metrics: Metrics) -> None:
+        self._cluster = cluster
+        self._queue = queue
+        self._reports = reports
+        self._metrics = metrics
+        self._gaps: set[Kind] = set()
+        self.gap = asyncio.Event()
+        """A watch has begun anew; what was deleted in between, only a list can tell."""
+
+    def receive(self, kind: Kind, type_: str | None, found: Object) -> None:
+        """An event of kopf's; None as its type means that it has listed the kind."""
+        self._metrics.events.labels(kind.name).inc()
+        if type_ is None:
+            self.open_gaps({kind})
+        before = self._cluster.get(make_ref(kind, found))
+        if type_ == "DELETED":
+            if self._cluster.drop(kind, found):
+                self._tell(kind, before, found, gone=True)
+        elif self._cluster.put(kind, found):
+            self._tell(kind, before, found, gone=False)
+
+    def open_gaps(self, kinds: set[Kind]) -> None:
+        self._gaps |= kinds
+        self.gap.set()
+
+    def take_gaps(self) -> set[Kind]:
+        """The kinds to list anew."""
+        self.gap.clear()
+        gaps, self._gaps = self._gaps, set()
+        return gaps
+
+    def replace(self, kind: Kind, found: list[Object], version: int) -> None:
+        """A fresh list of all there is."""
+        for item in self._cluster.replace(kind, found, version):
+            gone = self._cluster.get(make_ref(kind, item)) is None
+            self._tell(kind, None, item, gone=gone)
+
+    def add_all(self) -> None:
+        """Have everything looked at."""
+        self._add(INFERENCE_SERVICE)
+        self._add(ACCELERATOR_CLASS)
+
+    def _add(self, kind: Kind) -> None:
+        for ref in self._cluster.gather_refs(kind):
+            self._queue.add(ref)
+
+    def _tell(self, kind: Kind, before: Object | None, found: Object, *, gone: bool) -> None:
+        if kind is NODE:
+            self._add(ACCELERATOR_CLASS)
+            if gone or before is None or _labels(before) != _labels(found):
+                self._add(INFERENCE_SERVICE)  # render groups
+            return
+        edited = gone or before is None or _spec(before) != _spec(found)
+        if kind is INFERENCE_SERVICE:
+            self._queue.add(make_ref(kind, found), urgent=edited)
+        elif kind is ACCELERATOR_CLASS:
+            self._queue.add(make_ref(kind, found), urgent=edited)
+            if edited:
+                self._add(INFERENCE_SERVICE)
+        else:
+            if kind is POD and gone:
+                self._reports.forget(found)
+            service = find_service(kind, found)
+            if service:
+                self._queue.add(service)
+
+
+def _labels(node: Object) -> object:
+    return node["metadata"].get("labels")
+
+
+def _spec(found: Object) -> object:
+    """What the user or the admin writes; a class is made the default by an annotation."""
+    return found["metadata"].get("generation"), found["metadata"].get("annotations")

@@ -1,0 +1,138 @@
+"""The API server: lists and reads, and writes by server-side apply under the field manager `vinoserve`.
+
+Every write asks the Lease first. Every answer that is not a success is one of `errors`.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable
+from typing import Final, Self
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from vinoserve_operator.desired.names import MANAGED_LABELS, MANAGER, make_label_selector
+from vinoserve_operator.errors import ConflictError, GoneError, NotLeaderError, RetryableError, classify
+from vinoserve_operator.kinds import BY_NAME, EVENT, Kind, Object, make_ref
+
+_TIMEOUT_SECONDS: Final = 4.0
+"""Of a write: shorter than what is left of a Lease that may just still be used."""
+
+_LIST_TIMEOUT_SECONDS: Final = 60.0
+_CHUNK: Final = 500
+_CONNECTIONS: Final = 64
+
+_JSON: Final = "application/json"
+_APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
+
+
+async def load_configuration() -> Configuration:
+    """Where the API server is: the pod's service account or the current context of the kubeconfig."""
+    configuration = Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    configuration.connection_pool_maxsize = _CONNECTIONS
+    return configuration
+
+
+class Kube:
+    def __init__(self, client: ApiClient, may_write: Callable[[], bool]) -> None:
+        """`may_write` is asked right before each write."""
+        self.client = client
+        self._may_write = may_write
+        self.writes = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.client.close()  # type: ignore[no-untyped-call]
+
+    async def gather(
+        self, kind: Kind, namespace: str | None = None, labels: str | None = None
+    ) -> tuple[list[Object], int]:
+        """All objects of the kind (with our label, where we own them), in chunks; and the list's resourceVersion."""
+        query: dict[str, str] = {"limit": str(_CHUNK)}
+        if kind.owned:
+            query["labelSelector"] = labels or make_label_selector(MANAGED_LABELS)
+        items: list[Object] = []
+        while True:
+            page = await self._call("GET", kind.make_path(namespace), query, timeout=_LIST_TIMEOUT_SECONDS)
+            items += page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return items, int(page["metadata"]["resourceVersion"])
+            query["continue"] = token
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        try:
+            return await self._call("GET", kind.make_path(namespace, name), {})
+        except GoneError:
+            return None
+
+    async def apply(self, wanted: Object) -> Object:
+        """Server-side apply; what we render is ours, whoever has set it since."""
+        return await self._apply(wanted, "")
+
+    async def apply_status(self, wanted: Object) -> Object:
+        """Server-side apply of the status alone. With a uid in `metadata` it never reaches a namesake."""
+        return await self._apply(wanted, "/status")
+
+    async def create_event(self, event: Object) -> None:
+        """Its name says what it tells: one that is there already is the same."""
+        self._check_writer()
+        path = EVENT.make_path(event["metadata"]["namespace"])
+        with contextlib.suppress(ConflictError):
+            await self._call("POST", path, {"fieldManager": MANAGER}, body=event)
+
+    async def _apply(self, wanted: Object, subresource: str) -> Object:
+        self._check_writer()
+        ref = make_ref(BY_NAME[wanted["kind"]], wanted)
+        path = ref.kind.make_path(ref.namespace, ref.name) + subresource
+        query = {"fieldManager": MANAGER, "force": "true"}
+        return await self._call("PATCH", path, query, body=wanted, content_type=_APPLY)
+
+    def _check_writer(self) -> None:
+        if not self._may_write():
+            raise NotLeaderError("another operator holds the Lease, or the API server is out of reach")
+        self.writes += 1
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        *,
+        body: Object | None = None,
+        content_type: str = _JSON,
+        timeout: float = _TIMEOUT_SECONDS,  # noqa: ASYNC109  # aiohttp's, which also ends the connection
+    ) -> Object:
+        headers = {"Accept": _JSON, "Content-Type": content_type}
+        request = await self.client.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            response = await self.client.call_api(*request, _request_timeout=aiohttp.ClientTimeout(timeout))
+            data = await response.read()  # type: ignore[no-untyped-call]
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise RetryableError(f"{method} {path}: {error or type(error).__name__}") from error
+        if not 200 <= response.status <= 299:
+            raise _make_error(response.status, data, response.headers.get("Retry-After"))
+        answer: Object = json.loads(data)
+        return answer
+
+
+def _make_error(status: int, data: bytes, retry_after: str | None) -> Exception:
+    try:
+        message = str(json.loads(data)["message"])
+    except (ValueError, KeyError, TypeError):
+        message = data[:500].decode(errors="replace")
+    return classify(status, message, float(retry_after) if retry_after and retry_after.isdigit() else None)

@@ -1,0 +1,58 @@
+"""What has to be written, given what is there: nothing where both say the same."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vinoserve_api.quantity import quantity_value
+from vinoserve_operator.desired.names import RENDERED_ANNOTATION
+
+Object = dict[str, Any]
+
+
+def make_plan(desired: Iterable[Object], observed: Mapping[str, Object]) -> list[Object]:
+    """The objects to apply, in the order given; `observed` are the present ones by kind."""
+    return [wanted for wanted in desired if not is_settled(wanted, observed.get(wanted["kind"]))]
+
+
+def is_settled(wanted: Object, present: Object | None) -> bool:
+    """Whether applying `wanted` would change nothing.
+
+    Two questions: was this very object applied last (its digest: fields that are rendered no more must go), and does it
+    still hold (somebody may have changed a field since). What others added to it is theirs.
+    """
+    if present is None:
+        return False
+    annotations = present["metadata"].get("annotations") or {}
+    digest = wanted["metadata"]["annotations"][RENDERED_ANNOTATION]
+    return annotations.get(RENDERED_ANNOTATION) == digest and holds(wanted, present)
+
+
+def holds(wanted: Any, present: Any) -> bool:
+    """Whether all that is wanted is there: the API server fills in defaults, drops what is empty, and writes quantities its own way."""
+    if isinstance(wanted, dict):
+        fields = present if isinstance(present, dict) else {}
+        return all(holds(value, fields.get(key)) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        return _holds_list(wanted, present if isinstance(present, list) else [])
+    if wanted == present or (wanted in ("", None, False) and present is None):
+        return True
+    return isinstance(wanted, str) and isinstance(present, str) and _same_quantity(wanted, present)
+
+
+def _holds_list(wanted: list[Any], present: list[Any]) -> bool:
+    """Items that have unique names are looked up by them (others may have added theirs), other lists are taken as a whole."""
+    names = [item.get("name") for item in wanted if isinstance(item, dict)]
+    if names and len(names) == len(wanted) and all(names) and len(set(names)) == len(names):
+        there = {item.get("name"): item for item in present if isinstance(item, dict)}
+        return all(
+            name in there and holds(item, there[name]) for name, item in zip(names, wanted, strict=True)
+        )
+    return len(wanted) == len(present) and all(holds(*pair) for pair in zip(wanted, present, strict=True))
+
+
+def _same_quantity(wanted: str, present: str) -> bool:
+    """1000m is 1: the API server writes the shorter one."""
+    try:
+        return quantity_value(wanted) == quantity_value(present)
+    except ValueError:
+        return False

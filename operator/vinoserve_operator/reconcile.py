@@ -1,0 +1,306 @@
+"""The loop's body: look at one object, write what differs, say how it is. Level-triggered: it never asks what happened."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import structlog
+
+from vinoserve_api.conditions import AcceptedReason
+from vinoserve_api.problem import InvalidObject
+from vinoserve_api.reading import read_class, read_service
+from vinoserve_api.v1alpha1 import AcceleratorClass, Condition, InferenceService
+from vinoserve_operator.cluster import Cluster
+from vinoserve_operator.desired.children import Children, make_children
+from vinoserve_operator.desired.devices import Inventory
+from vinoserve_operator.desired.names import (
+    CONFIG_ANNOTATION,
+    INSTANCE_LABEL,
+    MANAGED_LABELS,
+    make_config_key,
+    make_label_selector,
+    make_labels,
+)
+from vinoserve_operator.errors import (
+    ConflictError,
+    GoneError,
+    NotRenderableError,
+    RejectedError,
+    RetryableError,
+)
+from vinoserve_operator.kinds import (
+    ACCELERATOR_CLASS,
+    BY_NAME,
+    CHILDREN,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    INFERENCE_SERVICE,
+    NODE,
+    POD,
+    REPLICA_SET,
+    Object,
+    Ref,
+    find_controller,
+)
+from vinoserve_operator.kube import Kube
+from vinoserve_operator.metrics import Metrics
+from vinoserve_operator.plan import make_plan
+from vinoserve_operator.reports import Reports
+from vinoserve_operator.status.accelerator import gather_render_groups, make_class_status
+from vinoserve_operator.status.events import make_events
+from vinoserve_operator.status.service import Acceptance, Look, make_service_status
+
+_REJECTED_AGAIN_SECONDS: Final = 60.0
+"""Quotas and admission policies change without telling us."""
+
+_UNCHECKED: Final = "the spec is valid; passed on unchecked: "
+
+log = structlog.get_logger()
+
+
+class Reconciler:
+    """`await reconciler(ref)` brings one object to where it should be; see `queue.Queue` for what it returns and raises."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        cluster: Cluster,
+        reports: Reports,
+        metrics: Metrics,
+        *,
+        image: str,
+        instance: str,
+        now: Callable[[], str],
+    ) -> None:
+        """`instance` names this operator in events; `now` is the time in RFC 3339."""
+        self._kube = kube
+        self._cluster = cluster
+        self._reports = reports
+        self._metrics = metrics
+        self._image = image
+        self._instance = instance
+        self._now = now
+        self._inventory: tuple[tuple[int, int], Inventory] | None = None
+
+    async def __call__(self, ref: Ref) -> float | None:
+        kind = ref.kind.name
+        try:
+            with self._metrics.reconcile_seconds.labels(kind).time():
+                if ref.kind is ACCELERATOR_CLASS:
+                    await self._reconcile_class(ref)
+                    return None
+                return await self._reconcile_service(ref)
+        except GoneError:
+            return None
+        except RetryableError as error:
+            self._metrics.reconcile_errors.labels(kind, type(error).__name__).inc()
+            log.debug("to be tried again", object=str(ref), error=str(error))
+            raise
+        except Exception as error:
+            self._metrics.reconcile_errors.labels(kind, "bug").inc()
+            log.exception("reconciling failed", object=str(ref))
+            raise RetryableError(f"{type(error).__name__}: {error}") from error
+
+    async def _reconcile_service(self, ref: Ref) -> float | None:
+        raw = self._cluster.get(ref)
+        if raw is None or raw["metadata"].get("deletionTimestamp"):
+            return None
+        again = None
+        acceptance, children = self._desire(ref, raw)
+        if children:
+            try:
+                kept = await self._gather_configs(ref, children)
+                await self._apply_children(raw, children.keep_configs(kept))
+            except ConflictError:
+                await self._refresh(ref)
+                raise
+            except RejectedError as error:
+                acceptance = Acceptance(AcceptedReason.NOT_RENDERABLE, str(error))
+                again = _REJECTED_AGAIN_SECONDS
+        pods = [await self._reports.view(pod) for pod in self._cluster.gather_owned(POD, ref)]
+        deployment = self._cluster.get(Ref(DEPLOYMENT, ref.namespace, ref.name))
+        status = make_service_status(Look(raw, acceptance, deployment, pods, self._now()))
+        await self._apply_status(ref, raw, status.dump(), status.conditions)
+        return again
+
+    def _desire(self, ref: Ref, raw: Object) -> tuple[Acceptance, Children | None]:
+        """Whatever is wrong with one object stays with it: it is told there, and its pods go on serving."""
+        try:
+            service = read_service(raw)
+            groups = self._find_groups(ref)
+            children = make_children(
+                service, self._gather_inventory(), image=self._image, known_groups=groups
+            )
+        except InvalidObject as error:
+            problems = "; ".join(str(problem) for problem in error.problems)
+            return Acceptance(error.problems[0].reason, problems), None
+        except NotRenderableError as error:
+            return Acceptance(error.reason, str(error)), None
+        except Exception as error:
+            log.exception("rendering failed", object=str(ref))
+            message = f"spec: vinoserve failed to render it, which is a bug of vinoserve: {error!r}"
+            return Acceptance(AcceptedReason.NOT_RENDERABLE, message), None
+        return Acceptance(AcceptedReason.VALID, _describe(service), service, children.config), children
+
+    def _gather_inventory(self) -> Inventory:
+        """Made anew when a class or a node has changed."""
+        version = (self._cluster.changes(ACCELERATOR_CLASS), self._cluster.changes(NODE))
+        if self._inventory and self._inventory[0] == version:
+            return self._inventory[1]
+        classes: dict[str, AcceleratorClass] = {}
+        invalid: dict[str, str] = {}
+        for raw in self._cluster.gather(ACCELERATOR_CLASS):
+            try:
+                classes[raw["metadata"]["name"]] = read_class(raw)
+            except InvalidObject as error:
+                invalid[raw["metadata"]["name"]] = "; ".join(str(problem) for problem in error.problems)
+        nodes = self._cluster.gather(NODE)
+        groups = {name: gather_render_groups(c, nodes) for name, c in classes.items()}
+        self._inventory = version, Inventory(classes, invalid, groups)
+        return self._inventory[1]
+
+    def _find_groups(self, ref: Ref) -> list[int]:
+        """The groups that the Deployment gives its pods now."""
+        deployment = self._cluster.get(Ref(DEPLOYMENT, ref.namespace, ref.name)) or {}
+        template = (deployment.get("spec") or {}).get("template") or {}
+        context = (template.get("spec") or {}).get("securityContext") or {}
+        return context.get("supplementalGroups") or []
+
+    async def _gather_configs(self, ref: Ref, children: Children) -> dict[str, str]:
+        """The ConfigMap's keys that pods of other generations mount, or may yet: a pod that restarts finds its own config.
+
+        ReplicaSets are asked for only when something could be dropped.
+        """
+        present = (self._cluster.get(Ref(CONFIG_MAP, ref.namespace, ref.name)) or {}).get("data") or {}
+        others = {key: text for key, text in present.items() if key != make_config_key(children.config)}
+        used = {_read_config(pod["metadata"]) for pod in self._cluster.gather_owned(POD, ref)}
+        if others.keys() - used:
+            selector = make_label_selector(make_labels(ref.name))
+            replica_sets, _ = await self._kube.gather(REPLICA_SET, ref.namespace, selector)
+            used |= {
+                _read_config(r["spec"]["template"]["metadata"])
+                for r in replica_sets
+                if r["spec"].get("replicas")
+            }
+        return {key: text for key, text in others.items() if key in used}
+
+    async def _apply_children(self, raw: Object, children: Children) -> None:
+        metadata = raw["metadata"]
+        refs = {kind.name: Ref(kind, metadata["namespace"], metadata["name"]) for kind in CHILDREN}
+        observed = {name: found for name, ref in refs.items() if (found := self._cluster.get(ref))}
+        plan = make_plan(children, observed)
+        if any(wanted["kind"] not in observed for wanted in plan):
+            await self._check_owner(raw)
+        for wanted in plan:
+            ref = refs[wanted["kind"]]
+            present = observed.get(wanted["kind"]) or await self._kube.get(*ref)
+            if present is not None:
+                _check_ours(present, raw)
+                wanted["metadata"]["uid"] = present["metadata"][
+                    "uid"
+                ]  # of one deleted meanwhile nothing is made
+            self._cluster.put(ref.kind, await self._kube.apply(wanted))
+        if plan:
+            log.info("applied", object=str(refs["Deployment"]), kinds=[wanted["kind"] for wanted in plan])
+
+    async def _check_owner(self, raw: Object) -> None:
+        """Before anything is made: a deletion may have been missed, and then children would be made for nobody."""
+        metadata = raw["metadata"]
+        fresh = await self._kube.get(INFERENCE_SERVICE, metadata["namespace"], metadata["name"])
+        if fresh is None or fresh["metadata"]["uid"] != metadata["uid"]:
+            self._cluster.drop(INFERENCE_SERVICE, raw)
+            raise GoneError("the service was deleted")
+        if fresh["metadata"].get("deletionTimestamp"):
+            raise GoneError("the service is being deleted")
+
+    async def _refresh(self, ref: Ref) -> None:
+        """After a conflict: what the caches hold of this service is not what is there."""
+        for kind in (INFERENCE_SERVICE, *CHILDREN):
+            child = Ref(kind, ref.namespace, ref.name)
+            fresh = await self._kube.get(*child)
+            known = self._cluster.get(child)
+            if fresh is not None:
+                self._cluster.put(kind, fresh)
+            elif known is not None:
+                self._cluster.drop(kind, known)
+
+    async def _reconcile_class(self, ref: Ref) -> None:
+        raw = self._cluster.get(ref)
+        if raw is None or raw["metadata"].get("deletionTimestamp"):
+            return
+        inventory = self._gather_inventory()
+        status = make_class_status(
+            raw,
+            inventory.classes.get(ref.name),
+            inventory.invalid.get(ref.name, ""),
+            self._cluster.gather(NODE),
+            self._now(),
+        )
+        await self._apply_status(ref, raw, status.dump(), status.conditions)
+
+    async def _apply_status(
+        self, ref: Ref, raw: Object, status: Mapping[str, Any], conditions: tuple[Condition, ...]
+    ) -> None:
+        """Nothing is written where nothing has changed; what has, makes an event and a line in the log."""
+        before = raw.get("status") or {}
+        if status == before:
+            return
+        metadata = {k: raw["metadata"][k] for k in ("name", "namespace", "uid") if k in raw["metadata"]}
+        wanted = {
+            "apiVersion": raw["apiVersion"],
+            "kind": raw["kind"],
+            "metadata": metadata,
+            "status": status,
+        }
+        try:
+            answer = await self._kube.apply_status(wanted)
+        except RejectedError as error:
+            raise RetryableError(f"the status was refused: {error}") from error
+        self._cluster.put(ref.kind, answer)
+        events = make_events(raw, before.get("conditions") or (), conditions, self._instance)
+        log.info(
+            "status",
+            object=str(ref),
+            generation=raw["metadata"].get("generation"),
+            conditions={c.type: f"{c.status} {c.reason}" for c in conditions},
+        )
+        for event in events:
+            try:
+                await self._kube.create_event(event)
+            except (RejectedError, RetryableError, GoneError) as error:
+                # The status says the same; an event that is lost is not worth doing it all again.
+                log.warning("event not recorded", object=str(ref), error=str(error))
+
+
+def _describe(service: InferenceService) -> str:
+    unchecked = [
+        f"{d}.{key}" for d, keys in sorted(service.spec.unchecked_properties.items()) for key in sorted(keys)
+    ]
+    return _UNCHECKED + ", ".join(unchecked) if unchecked else "the spec is valid"
+
+
+def _read_config(metadata: Mapping[str, Any]) -> str | None:
+    """The ConfigMap's key that a pod (template) mounts."""
+    digest = (metadata.get("annotations") or {}).get(CONFIG_ANNOTATION)
+    return make_config_key(digest) if digest else None
+
+
+def _check_ours(present: Object, raw: Object) -> None:
+    """Raises RejectedError where a namesake of somebody else's is in the place of a child."""
+    metadata, kind = present["metadata"], BY_NAME[present["kind"]].name
+    owner = find_controller(present)
+    if owner is not None and owner["uid"] == raw["metadata"]["uid"]:
+        return
+    if (
+        owner is not None
+        and owner["kind"] == INFERENCE_SERVICE.name
+        and owner["name"] == raw["metadata"]["name"]
+    ):
+        raise RetryableError(f"{kind} {metadata['name']} of the deleted service of that name is still there")
+    labels = metadata.get("labels") or {}
+    ours = MANAGED_LABELS | {INSTANCE_LABEL: raw["metadata"]["name"]}
+    if owner is None and ours.items() <= labels.items():
+        return  # left behind by a deletion with --cascade=orphan
+    raise RejectedError(
+        f"metadata.name: there is a {kind} {metadata['namespace']}/{metadata['name']} already that is not this service's; "
+        "delete it, or give the service another name"
+    )

@@ -1,0 +1,179 @@
+"""The pods' reports: `GET /report` of their admin ports, asked for again and again, kept by server process.
+
+A report outlives a failed poll: what a process runs on is settled once it has said so. It is forgotten with the process.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import aiohttp
+
+from vinoserve_api.contract import ADMIN_PORT, RuntimeReport, read_report
+from vinoserve_operator.desired.names import SERVE
+from vinoserve_operator.kinds import POD, Object, Ref, make_ref
+from vinoserve_operator.status.pods import PodView
+
+_TIMEOUT_SECONDS: Final = 2.0
+_BUSY_SECONDS: Final = 2.0
+"""Between polls of a pod that is on its way, or not on the device that was asked for."""
+
+_PARALLEL: Final = 64
+_MOST_BYTES: Final = 1 << 20
+
+Fetch = Callable[[str], Awaitable[bytes]]
+"""The body of a URL; raises aiohttp.ClientError, OSError or TimeoutError."""
+
+
+@dataclass
+class _Entry:
+    """Of one server process, which `process` identifies."""
+
+    pod: Object
+    process: str
+    report: RuntimeReport | None = None
+    unreachable: str | None = None
+    failures: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """The first poll has ended, either way."""
+
+    task: asyncio.Task[None] | None = None
+
+
+class Reports:
+    def __init__(self, fetch: Fetch, *, settled_seconds: float, changed: Callable[[Object], None]) -> None:
+        """`changed` is called with a pod whose report has changed in anything but its progress."""
+        self._fetch = fetch
+        self._settled_seconds = settled_seconds
+        self._changed = changed
+        self._entries: dict[Ref, _Entry] = {}
+        self._slots = asyncio.Semaphore(_PARALLEL)
+
+    def _follow(self, pod: Object) -> None:
+        """Poll it while it has a running server, at once where that is new or has become ready."""
+        ref = make_ref(POD, pod)
+        process = _find_process(pod)
+        entry = self._entries.get(ref)
+        if process is None:
+            self.forget(pod)
+        elif entry is None or entry.process != process:
+            self.forget(pod)
+            self._start(ref, _Entry(pod, process))
+        elif PodView(entry.pod).ready != PodView(pod).ready:
+            self._cancel(entry)
+            entry.asked = asyncio.Event()
+            self._start(ref, entry)
+        if process is not None:
+            self._entries[ref].pod = pod
+
+    def forget(self, pod: Object) -> None:
+        entry = self._entries.pop(make_ref(POD, pod), None)
+        if entry:
+            self._cancel(entry)
+            entry.asked.set()
+
+    async def view(self, pod: Object) -> PodView:
+        """The pod with what it last said; waits for the first answer of a ready one, so that nothing is said too early."""
+        self._follow(pod)
+        entry = self._entries.get(make_ref(POD, pod))
+        if entry is None:
+            return PodView(pod)
+        if PodView(pod).ready:
+            await entry.asked.wait()
+        return PodView(pod, entry.report, entry.unreachable)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        tasks = [entry.task for entry in self._entries.values() if entry.task]
+        for entry in self._entries.values():
+            self._cancel(entry)
+        self._entries.clear()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, ref: Ref, entry: _Entry) -> None:
+        self._entries[ref] = entry
+        entry.task = asyncio.create_task(self._poll(entry), name=f"report of {ref}")
+
+    @staticmethod
+    def _cancel(entry: _Entry) -> None:
+        if entry.task:
+            entry.task.cancel()
+            entry.task = None
+
+    async def _poll(self, entry: _Entry) -> None:
+        while True:
+            before = _essence(entry)
+            await self._ask(entry)
+            entry.asked.set()
+            if _essence(entry) != before:
+                self._changed(entry.pod)
+            await asyncio.sleep(self._pause(entry))
+
+    async def _ask(self, entry: _Entry) -> None:
+        url = _make_url(entry.pod)
+        try:
+            async with self._slots, asyncio.timeout(_TIMEOUT_SECONDS):
+                entry.report = read_report(await self._fetch(url))
+            entry.failures, entry.unreachable = 0, None
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            entry.failures += 1
+            entry.unreachable = f"GET {url}: {type(error).__name__}"
+
+    def _pause(self, entry: _Entry) -> float:
+        if entry.failures:
+            return min(self._settled_seconds, _BUSY_SECONDS * 2.0 ** min(entry.failures - 1, 10))
+        report = entry.report
+        settled = (
+            report and report.phase == "Ready" and report.on_requested_device and PodView(entry.pod).ready
+        )
+        return self._settled_seconds if settled else _BUSY_SECONDS
+
+
+class HttpFetch:
+    """`Fetch` over HTTP; an async context manager."""
+
+    def __init__(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_PARALLEL, force_close=True), trust_env=False
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def __call__(self, url: str) -> bytes:
+        async with self._session.get(url, allow_redirects=False, raise_for_status=True) as response:
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > _MOST_BYTES:
+                    raise ValueError(f"a report of more than {_MOST_BYTES} bytes")
+            return bytes(body)
+
+
+def _find_process(pod: Object) -> str | None:
+    """What tells one server process from the next; None where none runs, or it can't be reached."""
+    status = pod.get("status") or {}
+    if not status.get("podIP"):
+        return None
+    for container in status.get("containerStatuses") or ():
+        if container.get("name") == SERVE and "running" in (container.get("state") or {}):
+            return f"{pod['metadata']['uid']} {container.get('containerID')} {container.get('restartCount')}"
+    return None
+
+
+def _make_url(pod: Object) -> str:
+    address = pod["status"]["podIP"]
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{ADMIN_PORT}/report"
+
+
+def _essence(entry: _Entry) -> object:
+    """What is told of the entry, without what changes all the time."""
+    report = entry.report and entry.report.model_copy(update={"progress": None, "engine_errors": 0})
+    return report, entry.unreachable

@@ -1,0 +1,1 @@
+"""What the user is told: pure functions from what was observed to a status."""

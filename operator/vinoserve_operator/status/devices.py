@@ -1,0 +1,64 @@
+"""DeviceReady: whether what runs the model is what was asked for."""
+
+from collections.abc import Sequence
+
+from vinoserve_api.conditions import FailureReason, ProgressReason
+from vinoserve_api.device import parse_target
+from vinoserve_api.v1alpha1 import InferenceService
+from vinoserve_operator.status.conditions import Verdict
+from vinoserve_operator.status.pods import Diagnosis, PodView
+
+
+def judge_device(
+    service: InferenceService | None, pods: Sequence[PodView], worst: Diagnosis | None, model: Verdict
+) -> Verdict:
+    """False as soon as one pod runs elsewhere; True when every ready pod's report says so; else Unknown.
+
+    With `onFallback: Allow` the fallback is what was agreed to: True, and the reason still says FellBackToCPU.
+    """
+    for pod in pods:
+        if pod.report and pod.report.on_requested_device is False:
+            return _fell_back(service, pod)
+    if worst and worst.device:
+        return Verdict("False", worst.reason, worst.message)
+    ready = [pod for pod in pods if pod.ready]
+    if not ready:
+        return Verdict("Unknown", model.reason, model.message)
+    silent = next(
+        (pod for pod in ready if pod.report is None or pod.report.on_requested_device is None), None
+    )
+    if silent:
+        return Verdict(
+            "Unknown",
+            ProgressReason.NOT_REPORTING,
+            f"pod {silent.name} is ready and doesn't say what it runs on: "
+            f"{silent.unreachable or 'no report yet'}; the operator must reach port 8002 of the pods",
+        )
+    return Verdict("True", ProgressReason.ON_REQUESTED_DEVICE, _describe(service, ready))
+
+
+def _fell_back(service: InferenceService | None, pod: PodView) -> Verdict:
+    report = pod.report
+    runs = ",".join(report.execution_devices) if report else ""
+    asked = report.target_device if report else ""
+    allowed = service is not None and service.spec.on_fallback == "Allow"
+    return Verdict(
+        "True" if allowed else "False",
+        FailureReason.FELL_BACK_TO_CPU,
+        f"asked for {asked}, pod {pod.name} runs on {runs or 'another device'}"
+        + ("; " + "; ".join(report.warnings) if report and report.warnings else ""),
+    )
+
+
+def _describe(service: InferenceService | None, pods: Sequence[PodView]) -> str:
+    reports = [pod.report for pod in pods if pod.report]
+    devices = sorted({device for report in reports for device in report.execution_devices})
+    names = sorted({name for report in reports for name in report.device_names})
+    text = f"runs on {','.join(devices)}" + (f" ({', '.join(names)})" if names else "")
+    if service and devices == ["CPU"] and not service.spec.accelerators:
+        target = parse_target(service.spec.target_device)
+        if target.mode == "AUTO" and not target.devices:
+            text += (
+                "; AUTO sees the CPU alone: to give it more, name an AcceleratorClass in spec.accelerators"
+            )
+    return text

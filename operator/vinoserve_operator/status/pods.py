@@ -1,0 +1,201 @@
+"""What a pod does, or what ails it, from its status and its report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from vinoserve_api.conditions import FailureReason, ProgressReason
+from vinoserve_api.contract import RuntimeReport, read_termination_message
+from vinoserve_operator.desired.names import CONFIG_ANNOTATION, FETCH, SERVE
+
+Object = Mapping[str, Any]
+
+#: Waiting reasons of a container that somebody has to mend.
+_IMAGE_REASONS: Final = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+    "RegistryUnavailable",
+}
+_CONFIG_REASONS: Final = {
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "CreatePodSandboxError",
+}
+#: Of the server, whose files the fetch container made: what it may not open is the device.
+_DEVICE_FAILURES: Final = {
+    FailureReason.DEVICE_NOT_FOUND,
+    FailureReason.FELL_BACK_TO_CPU,
+    FailureReason.PERMISSION_DENIED,
+}
+
+_PHASES: Final = {
+    "Fetching": (ProgressReason.FETCHING, "the model is being fetched"),
+    "Reading": (ProgressReason.READING, "the model is being read"),
+    "Compiling": (ProgressReason.COMPILING, "the model is being compiled for the device"),
+    "WarmingUp": (ProgressReason.WARMING_UP, "the first inferences are being run"),
+    "Ready": (ProgressReason.WARMING_UP, "the model is loaded, the pod is about to be ready"),
+    "Draining": (ProgressReason.DRAINING, "the pod answers its last requests and ends"),
+    "Failed": (ProgressReason.CRASH_LOOP, "the server failed and ends"),
+}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Why a pod is not ready; `stuck` where time alone won't help, `device` where the device is at fault."""
+
+    reason: str
+    message: str
+    stuck: bool = False
+    device: bool = False
+    time: str | None = None
+
+
+@dataclass(frozen=True)
+class PodView:
+    """A pod and what it says of itself; `report` is of its present server process, None where there is none (yet)."""
+
+    pod: Object
+    report: RuntimeReport | None = None
+    unreachable: str | None = None
+    """Why the report couldn't be got."""
+
+    @property
+    def name(self) -> str:
+        return str(self.pod["metadata"]["name"])
+
+    @property
+    def node(self) -> str | None:
+        return (self.pod.get("spec") or {}).get("nodeName")
+
+    @property
+    def config(self) -> str | None:
+        return (self.pod["metadata"].get("annotations") or {}).get(CONFIG_ANNOTATION)
+
+    @property
+    def created(self) -> str:
+        return str(self.pod["metadata"].get("creationTimestamp") or "")
+
+    @property
+    def live(self) -> bool:
+        """Not about to go, not over: evicted pods stay around as Failed."""
+        over = (self.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        return not over and not self.pod["metadata"].get("deletionTimestamp")
+
+    @property
+    def ready(self) -> bool:
+        return any(c.get("type") == "Ready" and c.get("status") == "True" for c in _conditions(self.pod))
+
+    def diagnose(self) -> Diagnosis | None:
+        """None for a ready pod."""
+        if self.ready:
+            return None
+        status = self.pod.get("status") or {}
+        for condition in _conditions(self.pod):
+            if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+                return _unscheduled(condition)
+        fetch = _find(status.get("initContainerStatuses"), FETCH)
+        serve = _find(status.get("containerStatuses"), SERVE)
+        return (
+            _diagnose_container(fetch, device=False)
+            or _fetching(fetch)
+            or _diagnose_container(serve, device=True)
+            or self._diagnose_server(serve)
+            or Diagnosis(ProgressReason.PENDING, _waiting_for(self.pod))
+        )
+
+    def _diagnose_server(self, serve: Object) -> Diagnosis | None:
+        if "running" not in (serve.get("state") or {}):
+            return None
+        report = self.report
+        if report is None:
+            return Diagnosis(ProgressReason.PENDING, "the server has started and not reported yet")
+        if report.failure:
+            reason = report.failure.reason
+            return Diagnosis(reason, report.failure.message, stuck=True, device=reason in _DEVICE_FAILURES)
+        return Diagnosis(*_PHASES[report.phase])
+
+
+def _conditions(pod: Object) -> Sequence[Object]:
+    return (pod.get("status") or {}).get("conditions") or ()
+
+
+def _find(statuses: Sequence[Object] | None, name: str) -> Object:
+    return next((s for s in statuses or () if s.get("name") == name), {})
+
+
+def _unscheduled(condition: Object) -> Diagnosis:
+    message = str(condition.get("message") or "the scheduler has found no node yet")
+    if condition.get("reason") == "Unschedulable":
+        return Diagnosis(ProgressReason.UNSCHEDULABLE, f"no node takes the pod: {message}", stuck=True)
+    return Diagnosis(ProgressReason.PENDING, f"{condition.get('reason', 'not scheduled')}: {message}")
+
+
+def _fetching(fetch: Object) -> Diagnosis | None:
+    if "running" in (fetch.get("state") or {}):
+        return Diagnosis(*_PHASES["Fetching"])
+    return None
+
+
+def _waiting_for(pod: Object) -> str:
+    """What a pod whose containers aren't made yet may lack: the kubelet says it in events alone."""
+    volumes = (pod.get("spec") or {}).get("volumes") or ()
+    needed = [f"Secret {v['secret'].get('secretName')}" for v in volumes if v.get("secret")]
+    needed += [
+        f"claim {v['persistentVolumeClaim'].get('claimName')}"
+        for v in volumes
+        if v.get("persistentVolumeClaim")
+    ]
+    hint = f"; it needs {' and '.join(needed)}" if needed else ""
+    return "the pod's containers are being made" + hint
+
+
+def _diagnose_container(container: Object, *, device: bool) -> Diagnosis | None:
+    """What is wrong with a container, None where nothing is (known to be).
+
+    A container that failed and is being tried again still counts as failed: else the status would flap with every try.
+    """
+    state = container.get("state") or {}
+    waiting = state.get("waiting") or {}
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in _IMAGE_REASONS:
+        image = container.get("image", "")
+        return Diagnosis(ProgressReason.IMAGE_PULL_FAILED, f"image {image}: {message or reason}", stuck=True)
+    if reason in _CONFIG_REASONS:
+        return Diagnosis(ProgressReason.CONTAINER_CONFIG_ERROR, message or reason, stuck=True)
+    ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
+    if not ended or ended.get("exitCode") == 0:
+        return None
+    return _diagnose_end(container.get("name", ""), ended, device=device)
+
+
+def _diagnose_end(name: str, ended: Object, *, device: bool) -> Diagnosis:
+    time = ended.get("finishedAt")
+    if ended.get("reason") == "OOMKilled":
+        return Diagnosis(
+            FailureReason.OUT_OF_MEMORY,
+            f"container {name} was killed for want of memory; raise spec.resources.limits.memory",
+            stuck=True,
+            time=time,
+        )
+    failure = read_termination_message(ended.get("message") or "")
+    if failure:
+        return Diagnosis(
+            failure.reason,
+            failure.message,
+            stuck=True,
+            device=device and failure.reason in _DEVICE_FAILURES,
+            time=time,
+        )
+    code = ended.get("exitCode")
+    last = (ended.get("message") or "").strip()
+    return Diagnosis(
+        ProgressReason.CRASH_LOOP,
+        f"container {name} ended with exit code {code} ({ended.get('reason', 'Error')})"
+        + (f": {last}" if last else ""),
+        stuck=True,
+        time=time,
+    )
