@@ -1,0 +1,121 @@
+"""The commands of the runtime: `fetch`, which the init container runs, and `serve`."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import structlog
+import uvloop
+
+from vinoserve_api.contract import CLAIM_DIR, CREDENTIALS_DIR, RuntimeConfig, RuntimeFailure
+from vinoserve_runtime.errors import StartupError
+from vinoserve_runtime.lifecycle import Lifecycle
+from vinoserve_runtime.logs import configure_logs
+from vinoserve_runtime.model.fetch import fetch_model, show_uri
+from vinoserve_runtime.report import make_failure, write_termination_message
+from vinoserve_runtime.settings import ServeSettings
+
+_log = structlog.get_logger()
+_PROGRESS_SECONDS = 5.0
+
+
+def fetch(config: RuntimeConfig, *, model_dir: Path, claim_dir: Path, credentials_dir: Path) -> int:
+    """Fetch the model into `model_dir`; the exit code. Says how far it is, and in one line what went wrong."""
+    configure_logs()
+    said = time.monotonic()
+
+    def progress(done: int, total: int | None) -> None:
+        nonlocal said
+        if time.monotonic() - said >= _PROGRESS_SECONDS:
+            said = time.monotonic()
+            _log.info("fetching", bytes_done=done, bytes_total=total)
+
+    _log.info("fetching", uri=show_uri(config.model.uri))
+    try:
+        fetched = fetch_model(
+            config.model,
+            model_dir=model_dir,
+            claim_dir=claim_dir,
+            credentials_dir=credentials_dir,
+            progress=progress,
+        )
+    except StartupError as error:
+        return _fail(make_failure(error))
+    _log.info(
+        "fetched",
+        path=fetched.path,
+        format=fetched.format,
+        digest=fetched.digest,
+        size_bytes=fetched.size_bytes,
+        seconds=fetched.seconds,
+    )
+    return 0
+
+
+def serve(
+    config: RuntimeConfig,
+    *,
+    host: str,
+    http_port: int,
+    admin_port: int,
+    model_dir: Path,
+    cache_dir: Path | None,
+    fetch: bool,
+    claim_dir: Path = Path(CLAIM_DIR),
+    credentials_dir: Path = Path(CREDENTIALS_DIR),
+) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. `fetch`: fetch the model first, as no init container did."""
+    configure_logs()
+    settings = ServeSettings(
+        host=host,
+        http_port=http_port,
+        admin_port=admin_port,
+        model_dir=model_dir,
+        claim_dir=claim_dir,
+        credentials_dir=credentials_dir,
+        cache_dir=cache_dir,
+        fetch=fetch,
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        lifecycle, failure = runner.run(_serve(config, settings))
+    code = 0 if failure is None else _fail(failure)
+    if lifecycle.is_busy:
+        _exit_now(code)
+    return code
+
+
+async def _serve(config: RuntimeConfig, settings: ServeSettings) -> tuple[Lifecycle, RuntimeFailure | None]:
+    lifecycle = Lifecycle(config, settings, on_ready=_say_ready if settings.fetch else lambda _: None)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lifecycle.stop)
+    return lifecycle, await lifecycle.run()
+
+
+def _say_ready(lifecycle: Lifecycle) -> None:
+    """For the person who started it."""
+    host = lifecycle.settings.host
+    shown = f"[{host}]" if ":" in host else host
+    name, device = lifecycle.config.model.name, ", ".join(lifecycle.report().execution_devices)
+    print(  # noqa: T201
+        f"{name} is ready on {device}: http://{shown}:{lifecycle.rest_port}/v2/models/{name} "
+        f"(report: http://{shown}:{lifecycle.admin_port}/report)",
+        flush=True,
+    )
+
+
+def _fail(failure: RuntimeFailure) -> int:
+    _log.error(failure.message, reason=failure.reason.value)
+    write_termination_message(failure)
+    return 1
+
+
+def _exit_now(code: int) -> NoReturn:
+    """A call into OpenVINO is still running and can't be interrupted: leave without waiting for it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,75 @@
+"""Which devices OpenVINO sees here and, where one is missing, why: no node, no permission, or no driver."""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from vinoserve_api.conditions import FailureReason
+from vinoserve_api.device import Device, Kind
+from vinoserve_runtime.errors import StartupError
+
+_DEV: Final = Path("/dev")
+_NODES: Final[dict[Kind, str]] = {"GPU": "dri/renderD*", "NPU": "accel/accel*"}
+_DRIVERS: Final[dict[Kind, str]] = {"GPU": "OpenCL driver", "NPU": "Level Zero driver"}
+
+
+def gather_devices(core: Any) -> tuple[str, ...]:
+    """OpenVINO's names of the devices it sees: `CPU`, `GPU` or `GPU.0`, `GPU.1`, `NPU`."""
+    return tuple(core.available_devices)
+
+
+def is_available(device: Device, available: Iterable[str]) -> bool:
+    """Whether OpenVINO sees `device`; it says `GPU` where there is one GPU, and `GPU.0` where there are several.
+
+    A tile is taken for seen where its GPU is: OpenVINO doesn't list tiles.
+    """
+    names = set(available)
+    if device.kind != "GPU":
+        return any(name.partition(".")[0] == device.kind for name in names)
+    return f"GPU.{device.index or 0}" in names or (not device.index and "GPU" in names)
+
+
+def explain_missing(device: Device, available: Iterable[str], dev: Path = _DEV) -> StartupError:
+    """Why OpenVINO doesn't see `device`, as the error that it is. Looks at the device nodes below `dev`."""
+    seen = ", ".join(available) or "no device"
+    if device.kind == "CPU":
+        return StartupError(
+            FailureReason.DEVICE_NOT_FOUND, f"OpenVINO's CPU plugin can't be loaded; it sees {seen}"
+        )
+    wsl = dev / "dxg"
+    nodes = sorted(dev.glob(_NODES[device.kind])) + ([wsl] if device.kind == "GPU" and wsl.exists() else [])
+    pattern = dev / _NODES[device.kind]
+    if not nodes:
+        return StartupError(
+            FailureReason.DEVICE_NOT_FOUND,
+            f"{device} is not here: no device node {pattern} in this container; OpenVINO sees {seen}",
+        )
+    refused = [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
+    if refused and len(refused) == len(nodes):
+        return StartupError(FailureReason.PERMISSION_DENIED, _explain_permission(device, refused))
+    kind_seen = [name for name in available if name.partition(".")[0] == device.kind]
+    if kind_seen:
+        return StartupError(
+            FailureReason.DEVICE_NOT_FOUND,
+            f"{device} is not here: OpenVINO sees {seen} ({len(nodes)} node(s) {pattern})",
+        )
+    names = ", ".join(node.name for node in nodes)
+    return StartupError(
+        FailureReason.DEVICE_NOT_FOUND,
+        f"{names} can be opened, but OpenVINO sees no {device.kind}: the {_DRIVERS[device.kind]} is missing from this image, "
+        f"or doesn't know this device; OpenVINO sees {seen}",
+    )
+
+
+def _explain_permission(device: Device, nodes: list[Path]) -> str:
+    gids = sorted({node.stat().st_gid for node in nodes})
+    mode = stat.filemode(nodes[0].stat().st_mode)
+    own = ", ".join(str(gid) for gid in sorted({os.getgid(), *os.getgroups()}))
+    wanted = " or ".join(str(gid) for gid in gids)
+    return (
+        f"no permission to open {', '.join(str(n) for n in nodes)} ({mode}) for {device}: it belongs to group {wanted}, this process "
+        f"has uid {os.getuid()} and groups {own}; put {wanted} into renderGroups of the AcceleratorClass, or label the node "
+        f"vinoserve.dev/render-gid={gids[0]}"
+    )

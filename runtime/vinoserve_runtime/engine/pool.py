@@ -1,0 +1,181 @@
+"""A compiled model behind a pool of infer requests: no copy on the way in, one hop to the event loop on the way out."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import numpy as np
+
+from vinoserve_runtime.errors import InferenceError
+from vinoserve_runtime.ov import ov
+from vinoserve_runtime.ov_errors import explain
+from vinoserve_runtime.tensors import Array, TensorInfo
+
+#: OpenVINO doesn't call a request's callback when its inference fails (measured), so running requests are looked at this
+#: often, in seconds. Only a failure waits for it.
+_WATCH_SECONDS: Final = 0.05
+
+
+class _Slot:
+    """An infer request, and whom it works for."""
+
+    __slots__ = ("arrays", "future", "request")
+
+    def __init__(self, request: Any) -> None:
+        self.request = request
+        self.future: asyncio.Future[list[Array]] | None = None
+        self.arrays: Sequence[Array] = ()
+        """Kept alive while OpenVINO reads them, whatever becomes of the caller."""
+
+
+class InferRequestPool:
+    """The `Engine`. Belongs to the event loop that it is made on; `infer` is called there and nowhere else."""
+
+    def __init__(
+        self, compiled: Any, inputs: tuple[TensorInfo, ...], outputs: tuple[TensorInfo, ...], size: int
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._inputs = inputs
+        self._outputs = outputs
+        self._types = [port.get_element_type() for port in compiled.inputs]
+        self._shapes = [None if -1 in tensor.shape else ov.Shape(list(tensor.shape)) for tensor in inputs]
+        self._readers = [_READERS.get(tensor.datatype, _read_plain) for tensor in outputs]
+        self._slots = [self._make_slot(compiled) for _ in range(max(1, size))]
+        self._idle = deque(self._slots)
+        self._waiting: deque[asyncio.Future[_Slot]] = deque()
+        self._watch: asyncio.TimerHandle | None = None
+        self.errors = 0
+        self.consecutive_errors = 0
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        return self._outputs
+
+    @property
+    def size(self) -> int:
+        """How many inferences run at once."""
+        return len(self._slots)
+
+    async def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
+        """See `tensors.Engine`. A cancelled caller's inference runs to its end, and its request goes back to the pool."""
+        slot = self._idle.popleft() if self._idle else await self._wait_for_slot()
+        future = slot.future = self._loop.create_future()
+        try:
+            slot.arrays = self._set_inputs(slot.request, tensors)
+            slot.request.start_async({}, None)
+        except Exception as error:
+            self._release(slot)
+            raise self._fail(error) from error
+        if self._watch is None:
+            self._watch = self._loop.call_later(_WATCH_SECONDS, self._look_at_running)
+        result: Sequence[Array] = await future
+        return result
+
+    def _make_slot(self, compiled: Any) -> _Slot:
+        slot = _Slot(compiled.create_infer_request())
+        slot.request.set_callback(self._on_completion, slot)
+        return slot
+
+    async def _wait_for_slot(self) -> _Slot:
+        future: asyncio.Future[_Slot] = self._loop.create_future()
+        self._waiting.append(future)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():  # given a slot and cancelled in the same turn
+                self._release(future.result())
+            raise
+
+    def _set_inputs(self, request: Any, tensors: Sequence[Array]) -> list[Array]:
+        """Hand the arrays over without a copy; what must stay alive until the inference is over."""
+        kept: list[Array] = []
+        for index, array in enumerate(tensors):
+            element_type = self._types[index]
+            if element_type == ov.Type.string:
+                tensor = ov.Tensor(_pack_strings(array), shared_memory=False)
+            else:
+                # With an element type the constructor shares even read-only memory, and takes bf16 as its raw bits.
+                tensor = ov.Tensor(array, self._shapes[index] or ov.Shape(list(array.shape)), element_type)
+                kept.append(array)
+            request.set_input_tensor(index, tensor)
+        return kept
+
+    def _on_completion(self, slot: _Slot) -> None:
+        """On one of OpenVINO's threads."""
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            self._loop.call_soon_threadsafe(self._finish, slot)
+
+    def _finish(self, slot: _Slot) -> None:
+        future = slot.future
+        if future is None:
+            return
+        try:
+            slot.request.wait()  # the callback comes a moment before the request is idle
+            result = [read(slot.request.get_output_tensor(i)) for i, read in enumerate(self._readers)]
+        except Exception as error:  # noqa: BLE001  OpenVINO raises RuntimeError and what lies below it
+            self._settle(slot, future, self._fail(error))
+        else:
+            self.consecutive_errors = 0
+            self._settle(slot, future, result)
+
+    def _settle(
+        self, slot: _Slot, future: asyncio.Future[list[Array]], outcome: list[Array] | InferenceError
+    ) -> None:
+        if not future.done():  # else its caller was cancelled
+            if isinstance(outcome, InferenceError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+        self._release(slot)
+
+    def _fail(self, error: Exception) -> InferenceError:
+        self.errors += 1
+        self.consecutive_errors += 1
+        return InferenceError(explain(error))
+
+    def _release(self, slot: _Slot) -> None:
+        slot.future = None
+        slot.arrays = ()
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(slot)
+                return
+        self._idle.append(slot)
+
+    def _look_at_running(self) -> None:
+        self._watch = None
+        for slot in self._slots:
+            if slot.future is None:
+                continue
+            try:
+                slot.request.wait_for(0)
+            except Exception as error:  # noqa: BLE001
+                self._settle(slot, slot.future, self._fail(error))
+        if any(slot.future for slot in self._slots):
+            self._watch = self._loop.call_later(_WATCH_SECONDS, self._look_at_running)
+
+
+def _read_plain(tensor: Any) -> Array:
+    return tensor.data.copy()  # type: ignore[no-any-return]
+
+
+def _read_bf16(tensor: Any) -> Array:
+    return tensor.data.view(np.uint16).copy()  # type: ignore[no-any-return]  # `data` calls the bits float16
+
+
+def _read_strings(tensor: Any) -> Array:
+    return tensor.bytes_data.astype(object)  # type: ignore[no-any-return]
+
+
+def _pack_strings(array: Array) -> Array:
+    return np.array(array.tolist(), dtype=np.bytes_).reshape(array.shape)
+
+
+_READERS: Final = {"BF16": _read_bf16, "BYTES": _read_strings}

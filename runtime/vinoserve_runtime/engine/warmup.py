@@ -1,0 +1,68 @@
+"""Inferences before the first client's, which also show later on whether the engine still works."""
+
+from typing import Final
+
+import numpy as np
+
+from vinoserve_api.conditions import FailureReason
+from vinoserve_runtime.engine.pool import InferRequestPool
+from vinoserve_runtime.errors import InferenceError, StartupError
+from vinoserve_runtime.tensors import NUMPY_DTYPES, Array, TensorInfo
+
+#: Ones before zeros: integer inputs may be divisors.
+_FILLS: Final = (1, 0)
+
+
+def make_tensor(tensor: TensorInfo, fill: int) -> Array:
+    """An array that `tensor` takes, as small as its bounds allow but not empty."""
+    shape = tuple(max(1, low) for low, _ in tensor.bounds)
+    if tensor.datatype == "BYTES":
+        return np.full(shape, str(fill).encode(), dtype=np.object_)
+    if tensor.datatype == "BF16":
+        return np.full(shape, 0x3F80 if fill else 0, dtype=np.uint16)
+    return np.full(shape, fill, dtype=NUMPY_DTYPES[tensor.datatype])
+
+
+class WarmUp:
+    """Knows, after `run`, whether there is an input that the model takes."""
+
+    def __init__(self, pool: InferRequestPool, requests: int) -> None:
+        self._pool = pool
+        self._requests = requests
+        self._working: list[Array] | None = None
+        self.last_error = ""
+
+    async def run(self) -> tuple[str, ...]:
+        """Warnings. Raises InferenceFailed where a model of static shapes takes neither ones nor zeros.
+
+        A model of dynamic shapes may have good reasons to refuse its smallest input.
+        """
+        if not self._requests:
+            return ()
+        for fill in _FILLS:
+            if await self._infer(arrays := [make_tensor(tensor, fill) for tensor in self._pool.inputs]):
+                self._working = arrays
+                for _ in range(self._requests - 1):
+                    await self._infer(arrays)
+                return ()
+        self._pool.consecutive_errors = 0
+        shapes = ", ".join(
+            f"{tensor.name} {list(make_tensor(tensor, 0).shape)}" for tensor in self._pool.inputs
+        )
+        if all(-1 not in tensor.shape for tensor in self._pool.inputs):
+            raise StartupError(
+                FailureReason.INFERENCE_FAILED, f"the warm-up with {shapes} failed: {self.last_error}"
+            )
+        return (f"not warmed up: the model refuses the smallest input, {shapes}: {self.last_error}",)
+
+    async def proves_engine(self) -> bool:
+        """Whether the input that worked at the start still does; True where none did."""
+        return self._working is None or await self._infer(self._working)
+
+    async def _infer(self, arrays: list[Array]) -> bool:
+        try:
+            await self._pool.infer(arrays)
+        except InferenceError as error:
+            self.last_error = str(error)
+            return False
+        return True

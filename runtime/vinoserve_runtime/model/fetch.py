@@ -1,0 +1,192 @@
+"""Get the model that the spec names: found or downloaded, verified, unpacked; the result is `fetched.json`."""
+
+import re
+import shutil
+from pathlib import Path
+from time import monotonic
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from vinoserve_api.conditions import FailureReason
+from vinoserve_api.contract import ModelSource
+from vinoserve_runtime.errors import StartupError
+from vinoserve_runtime.model.digest import Progress, digest_path, size_of
+from vinoserve_runtime.model.download import download, read_credentials, show_url
+from vinoserve_runtime.model.fetched import FILE_NAME, Fetched, read_fetched, write_fetched
+from vinoserve_runtime.model.find import find_model, tell_format
+from vinoserve_runtime.model.unpack import is_archive, unpack
+
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+_CONTENT: Final = "content"
+_PART: Final = "download.part"
+
+
+def fetch_model(
+    source: ModelSource,
+    *,
+    model_dir: Path,
+    claim_dir: Path,
+    credentials_dir: Path,
+    progress: Progress | None = None,
+) -> Fetched:
+    """Idempotent: the same uri and digest with an intact result is left as it is. Raises StartupError."""
+    started = monotonic()
+    model_dir.mkdir(parents=True, exist_ok=True)
+    before = read_fetched(model_dir)
+    if before is not None and _is_still_right(source, before):
+        return before
+    (model_dir / FILE_NAME).unlink(missing_ok=True)
+    scheme = urlsplit(source.uri).scheme
+    if scheme in ("http", "https"):
+        named, digest = _download(source, model_dir, credentials_dir, progress)
+    else:
+        named = _resolve(source.uri, claim_dir)
+        digest = digest_path(named, progress)
+        _verify(source, digest)
+    root = _lay_out(source, named, model_dir, is_ours=scheme in ("http", "https"))
+    path, found = find_model(root, source.format)
+    fetched = Fetched(
+        uri=source.uri,
+        path=str(path),
+        root=str(root),
+        format=found,
+        digest=digest,
+        content_digest=digest if root == named else digest_path(root),
+        size_bytes=size_of(root) if root.is_dir() or path.suffix != ".xml" else _size_of_ir(path),
+        seconds=round(monotonic() - started, 3),
+        warnings=_make_warnings(source, path, named),
+    )
+    write_fetched(model_dir, fetched)
+    return fetched
+
+
+def verify_again(source: ModelSource, fetched: Fetched) -> None:
+    """What is served must still be what was fetched; a claim or a folder may have changed since. Raises DigestMismatch."""
+    if source.digest is not None and not _is_intact(fetched):
+        raise StartupError(
+            FailureReason.DIGEST_MISMATCH,
+            f"{fetched.root} has changed since it was fetched: its digest is not {fetched.content_digest} any more",
+        )
+
+
+def _is_still_right(source: ModelSource, before: Fetched) -> bool:
+    return (
+        before.uri == source.uri
+        and source.digest in (None, before.digest)
+        and source.format in (None, before.format)
+        and _is_intact(before)
+    )
+
+
+def _is_intact(fetched: Fetched) -> bool:
+    try:
+        return digest_path(Path(fetched.root)) == fetched.content_digest and Path(fetched.path).is_file()
+    except (OSError, StartupError):
+        return False
+
+
+def _verify(source: ModelSource, digest: str) -> None:
+    if source.digest is not None and digest != source.digest:
+        raise StartupError(
+            FailureReason.DIGEST_MISMATCH,
+            f"spec.model.digest is {source.digest}, but {show_uri(source.uri)} has {digest}",
+        )
+
+
+def show_uri(uri: str) -> str:
+    """As it may be logged."""
+    return show_url(uri) if uri.startswith(("http:", "https:")) else uri
+
+
+def _download(
+    source: ModelSource, model_dir: Path, credentials_dir: Path, progress: Progress | None
+) -> tuple[Path, str]:
+    """The downloaded and verified file, still packed if it is an archive; and its digest."""
+    if source.uri.startswith("http:") and source.digest is None:
+        raise StartupError(
+            FailureReason.INVALID_CONFIG,
+            "spec.model.digest: needed with http://, which anybody on the way can change",
+        )
+    part = model_dir / _PART
+    credentials = read_credentials(credentials_dir)
+    went_on = download(source.uri, part, credentials, progress)
+    digest = digest_path(part)
+    if went_on and source.digest not in (None, digest):
+        # the beginning was of another version, and the server didn't say so: once more, from the first byte
+        _remove_part(part)
+        download(source.uri, part, credentials, progress)
+        digest = digest_path(part)
+    if source.digest not in (None, digest):
+        _remove_part(part)
+    _verify(source, digest)
+    return part, digest
+
+
+def _remove_part(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    part.with_name(part.name + ".json").unlink(missing_ok=True)
+
+
+def _lay_out(source: ModelSource, named: Path, model_dir: Path, *, is_ours: bool) -> Path:
+    """Where the model is: in place or, if it was downloaded or is an archive, below `model_dir`."""
+    content = model_dir / _CONTENT
+    if named.is_dir() or not (is_ours or is_archive(named)):
+        return named
+    shutil.rmtree(content, ignore_errors=True)
+    if is_archive(named):
+        unpack(named, content)
+        root = content
+    else:
+        content.mkdir()
+        root = content / _make_file_name(source, named)
+        named.rename(root)
+    if is_ours:
+        _remove_part(named)
+    return root
+
+
+def _make_file_name(source: ModelSource, downloaded: Path) -> str:
+    """The name that the uri ends in, with the suffix that OpenVINO tells the format from."""
+    name = _UNSAFE.sub("_", Path(unquote(urlsplit(source.uri).path)).name).lstrip(".") or "model"
+    suffix = {"onnx": ".onnx", "openvino": ".xml"}[source.format or tell_format(downloaded, name)]
+    return name if name.endswith(suffix) else name + suffix
+
+
+def _resolve(uri: str, claim_dir: Path) -> Path:
+    """The path of a file: or pvc: uri. Raises ModelNotFound, also where a claim's path leads out of the claim."""
+    parts = urlsplit(uri)
+    path = Path(unquote(parts.path))
+    if parts.scheme == "pvc":
+        root = claim_dir.resolve()
+        inside = (root / str(path).lstrip("/")).resolve()
+        if not inside.is_relative_to(root):
+            raise StartupError(
+                FailureReason.MODEL_NOT_FOUND, f"{uri} leads out of the claim, by a symbolic link or .."
+            )
+        path = inside
+    elif parts.scheme != "file":
+        raise StartupError(
+            FailureReason.INVALID_CONFIG,
+            f"spec.model.uri: {uri} is none of https://, http://, pvc:// and file:",
+        )
+    path = path.absolute()
+    try:
+        exists = path.is_file() or path.is_dir()
+    except OSError as error:
+        raise StartupError(FailureReason.MODEL_NOT_FOUND, f"{uri}: {error.strerror}") from error
+    if not exists:
+        raise StartupError(FailureReason.MODEL_NOT_FOUND, f"{uri}: {path} is not there, or not readable")
+    return path
+
+
+def _size_of_ir(path: Path) -> int:
+    weights = path.with_suffix(".bin")
+    return path.stat().st_size + (weights.stat().st_size if weights.is_file() else 0)
+
+
+def _make_warnings(source: ModelSource, path: Path, named: Path) -> tuple[str, ...]:
+    if source.digest is not None and path == named and path.suffix == ".xml":
+        return (
+            f"spec.model.digest covers {path.name} alone, not {path.with_suffix('.bin').name}: name the folder, and its digest",
+        )
+    return ()

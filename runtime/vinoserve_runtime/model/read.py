@@ -1,0 +1,36 @@
+"""Read a model file with OpenVINO."""
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from vinoserve_api.conditions import FailureReason
+from vinoserve_runtime.errors import StartupError
+from vinoserve_runtime.ov_errors import explain, make_startup_error
+
+#: OpenVINO itself refuses external data that resolves to a place outside the model's folder, symbolic links included.
+_OUTSIDE: Final = re.compile(r"outside the base directory")
+
+
+def read_model(core: Any, path: Path) -> Any:
+    """Raises StartupError: ModelNotFound, ModelInvalid, OutOfMemory."""
+    if not path.is_file():
+        raise StartupError(FailureReason.MODEL_NOT_FOUND, f"{path} is not there")
+    weights = path.with_suffix(".bin")
+    try:
+        return core.read_model(str(path))
+    except Exception as error:
+        if path.suffix == ".xml" and not weights.exists():
+            raise StartupError(
+                FailureReason.MODEL_INVALID,
+                f"{path.name} has no {weights.name} beside it: publish both in one archive (.tar.gz, .zip) or one folder",
+            ) from error
+        if _OUTSIDE.search(str(error)):
+            raise StartupError(
+                FailureReason.MODEL_INVALID,
+                f"{path.name} keeps weights outside of its own folder, which is refused: {explain(error)}",
+            ) from error
+        known = make_startup_error(error, FailureReason.MODEL_INVALID, f"{path.name} can't be read")
+        if known.reason is not FailureReason.OUT_OF_MEMORY:
+            known = StartupError(FailureReason.MODEL_INVALID, str(known))
+        raise known from error

@@ -1,0 +1,160 @@
+"""Unpack an archive that nobody vouches for: plain files and folders only, nothing outside, nothing half done.
+
+Members are written one by one through their own bytes; `extractall` is never called, because its filters are missing from
+the Python of some distributions (3.11.2), and let links and huge members through.
+"""
+
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Final
+
+from vinoserve_api.conditions import FailureReason
+from vinoserve_runtime.errors import StartupError
+
+MAX_RATIO: Final = 1000
+"""Unpacked bytes per packed byte; deflate can't do better than 1,032, and weights don't come near."""
+ALWAYS_ALLOWED: Final = 16 * 2**20
+"""Bytes that any archive may unpack to, whatever the ratio."""
+MAX_BYTES: Final = 2**40
+MAX_MEMBERS: Final = 100_000
+_MAX_NAME: Final = 1024
+_CHUNK: Final = 1 << 20
+
+_MAGIC: Final = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    is_folder: bool
+    open: IO[bytes] | None
+
+
+def is_archive(path: Path) -> bool:
+    """Told from the content: .tar, .tar.gz, .tar.bz2, .tar.xz, .zip."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    return head.startswith(_MAGIC) or head[257:262] == b"ustar"
+
+
+def unpack(archive: Path, dest: Path) -> None:
+    """Make the folder `dest` of `archive`, whole or not at all. Raises UnsafeArchive, DiskFull."""
+    work = Path(tempfile.mkdtemp(prefix=".unpack-", dir=dest.parent))
+    try:
+        with _failures(archive):
+            _unpack_into(archive, work / "tree")
+        (work / "tree").rename(dest)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def _failures(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        EOFError,
+        UnicodeError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
+        raise _unsafe(archive, f"can't be unpacked: {error}") from error
+    except (ValueError, zipfile.LargeZipFile) as error:
+        raise _unsafe(archive, f"can't be unpacked: {error}") from error
+
+
+def _unpack_into(archive: Path, tree: Path) -> None:
+    budget = min(MAX_BYTES, max(ALWAYS_ALLOWED, MAX_RATIO * archive.stat().st_size))
+    tree.mkdir()
+    seen: set[PurePosixPath] = set()
+    for number, member in enumerate(_read_members(archive)):
+        if number >= MAX_MEMBERS:
+            raise _unsafe(archive, f"has more than {MAX_MEMBERS} members")
+        relative = _check_name(archive, member.name)
+        target = tree / relative
+        if member.open is None:
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        if relative in seen or target.is_dir():
+            raise _unsafe(archive, f"has {member.name!r} twice")
+        seen.add(relative)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with member.open as source, target.open("xb") as out:
+            while block := source.read(_CHUNK):
+                budget -= len(block)
+                if budget < 0:
+                    raise _unsafe(
+                        archive, f"unpacks to more than {MAX_RATIO} times its size: a decompression bomb"
+                    )
+                out.write(block)
+
+
+def _check_name(archive: Path, name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if (
+        path.is_absolute()
+        or ".." in path.parts
+        or "\\" in name
+        or "\0" in name
+        or len(name) > _MAX_NAME
+        or any(len(part.encode(errors="surrogateescape")) > 255 for part in path.parts)
+    ):
+        raise _unsafe(archive, f"names a place outside of its folder, or no place at all: {name[:200]!r}")
+    return path
+
+
+def _read_members(archive: Path) -> Iterator[_Member]:
+    if zipfile.is_zipfile(archive) and not tarfile.is_tarfile(archive):
+        yield from _read_zip(archive)
+    else:
+        yield from _read_tar(archive)
+
+
+def _read_tar(archive: Path) -> Iterator[_Member]:
+    with tarfile.open(archive, "r:*") as tar:
+        for info in tar:
+            if info.isdir():
+                yield _Member(info.name, True, None)
+            elif info.isreg() and not info.issparse():
+                yield _Member(info.name, False, tar.extractfile(info))
+            else:
+                raise _unsafe(
+                    archive, f"holds {info.name!r}, which is {_KINDS.get(info.type, 'a special file')}"
+                )
+
+
+_KINDS: Final = {
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.CHRTYPE: "a character device",
+    tarfile.BLKTYPE: "a block device",
+    tarfile.FIFOTYPE: "a pipe",
+}
+
+
+def _read_zip(archive: Path) -> Iterator[_Member]:
+    with zipfile.ZipFile(archive) as source:
+        for info in source.infolist():
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if info.is_dir():
+                yield _Member(info.filename, True, None)
+            elif kind not in (0, stat.S_IFREG):
+                what = "a symbolic link" if kind == stat.S_IFLNK else "a special file"
+                raise _unsafe(archive, f"holds {info.filename!r}, which is {what}")
+            elif info.flag_bits & 1:
+                raise _unsafe(archive, f"holds {info.filename!r}, which is encrypted")
+            else:
+                yield _Member(info.filename, False, source.open(info))
+
+
+def _unsafe(archive: Path, why: str) -> StartupError:
+    return StartupError(FailureReason.UNSAFE_ARCHIVE, f"the archive {archive.name} {why}")

@@ -1,0 +1,104 @@
+"""What the runtime says of itself: a ledger that the lifecycle writes, and the report that is made of it."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from vinoserve_api.contract import (
+    TERMINATION_MESSAGE_PATH,
+    Phase,
+    Progress,
+    RuntimeConfig,
+    RuntimeFailure,
+    RuntimeReport,
+    make_termination_message,
+)
+from vinoserve_api.v1alpha1 import ModelStatus, Startup, TensorStatus
+from vinoserve_runtime.engine.compile import DeviceState
+from vinoserve_runtime.errors import StartupError
+from vinoserve_runtime.model.fetched import Fetched
+from vinoserve_runtime.tensors import TensorInfo
+
+
+@dataclass
+class Ledger:
+    """Written on the event loop alone; whoever wants to know makes a report of it."""
+
+    config: RuntimeConfig
+    phase: Phase = "Fetching"
+    since: float = field(default_factory=monotonic)
+    bytes_done: int | None = None
+    bytes_total: int | None = None
+    startup: Startup = field(default_factory=Startup)
+    fetched: Fetched | None = None
+    device: DeviceState | None = None
+    inputs: tuple[TensorInfo, ...] = ()
+    outputs: tuple[TensorInfo, ...] = ()
+    warnings: tuple[str, ...] = ()
+    engine_errors: int = 0
+    failure: RuntimeFailure | None = None
+
+    def enter(self, phase: Phase) -> None:
+        self.phase, self.since = phase, monotonic()
+
+    def note(self, **seconds: float | bool | None) -> None:
+        """Add to the startup ledger, by the names of its fields."""
+        self.startup = self.startup.model_copy(update=seconds)
+
+    def warn(self, *warnings: str) -> None:
+        self.warnings = tuple(dict.fromkeys((*self.warnings, *warnings)))
+
+
+def make_report(ledger: Ledger, now: float) -> RuntimeReport:
+    """`now`: monotonic seconds."""
+    device = ledger.device
+    return RuntimeReport(
+        phase=ledger.phase,
+        progress=Progress(
+            seconds=round(now - ledger.since, 3),
+            bytes_done=ledger.bytes_done if ledger.phase == "Fetching" else None,
+            bytes_total=ledger.bytes_total if ledger.phase == "Fetching" else None,
+        ),
+        target_device=ledger.config.target_device,
+        execution_devices=device.execution_devices if device else (),
+        device_names=device.device_names if device else (),
+        on_requested_device=device.on_requested_device if device else None,
+        effective=device.effective if device else (),
+        startup=ledger.startup,
+        model=_make_model_status(ledger),
+        engine_errors=ledger.engine_errors,
+        warnings=ledger.warnings,
+        failure=ledger.failure,
+    )
+
+
+def _make_model_status(ledger: Ledger) -> ModelStatus | None:
+    if ledger.fetched is None:
+        return None
+    return ModelStatus(
+        uri=ledger.config.model.uri,
+        digest=ledger.fetched.digest,
+        format=ledger.fetched.format,
+        sizeBytes=ledger.fetched.size_bytes,
+        inputs=tuple(_make_tensor_status(tensor) for tensor in ledger.inputs),
+        outputs=tuple(_make_tensor_status(tensor) for tensor in ledger.outputs),
+    )
+
+
+def _make_tensor_status(tensor: TensorInfo) -> TensorStatus:
+    return TensorStatus(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+
+
+def make_failure(error: StartupError) -> RuntimeFailure:
+    return RuntimeFailure(reason=error.reason, message=" ".join(str(error).split()))
+
+
+def write_termination_message(failure: RuntimeFailure, path: Path = Path(TERMINATION_MESSAGE_PATH)) -> None:
+    """Leave `failure` where the kubelet looks for it; nothing outside of a pod, where the file isn't there."""
+    if not path.is_file():
+        return
+    try:
+        path.write_text(make_termination_message(failure))
+    except OSError as error:
+        print(f"vinoserve: {path}: {error.strerror}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,31 @@
+"""What the process is told on its command line, and how long it takes for what."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+DRAIN_SECONDS: Final = 20.0
+"""Longest that requests in flight are waited for; 5 s less than the shortest grace period that a pod gets, 25 s."""
+
+WATCH_SECONDS: Final = 1.0
+"""Between two looks at the engine's errors, and at AUTO's device while another stands in for it."""
+
+OBSERVE_SECONDS: Final = 10.0
+"""Between two looks at the execution devices and effective properties of a model that serves."""
+
+MAX_CONSECUTIVE_ERRORS: Final = 5
+"""Failed inferences in a row that make the engine prove that it still works."""
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """How to serve: where to listen, and which folders there are. `fetch`: no init container did it before."""
+
+    host: str
+    http_port: int
+    admin_port: int
+    model_dir: Path
+    claim_dir: Path
+    credentials_dir: Path
+    cache_dir: Path | None
+    fetch: bool
