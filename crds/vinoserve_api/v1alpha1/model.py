@@ -1,0 +1,114 @@
+"""`spec.model`: what to serve, and how its tensors meet its clients."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from vinoserve_api.base import Document
+from vinoserve_api.fields import Matches
+from vinoserve_api.v1alpha1.values import (
+    ColorFormat,
+    ElementType,
+    FiniteFloat,
+    Layout,
+    ModelColorFormat,
+    ObjectName,
+    Shape,
+    Text,
+)
+
+SERVED_NAME = Matches(
+    r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$",
+    "is not a name or version to serve under; write letters, digits, '.', '_' and '-', a letter or digit first and last",
+)
+
+
+class Credentials(Document):
+    secret_name: ObjectName = Field(
+        description="Secret of the same namespace; only the fetch container sees it. Keys: token (bearer), or "
+        "username and password (basic); ca.crt to trust a private authority."
+    )
+
+
+class ClientTensor(Document):
+    """What clients send, where it differs from what the model takes."""
+
+    element_type: ElementType | None = Field(
+        None, description="Element type that clients send; converted to the model's."
+    )
+    shape: Shape | None = Field(
+        None, description="Shape that clients send, in the client's layout; -1 where any size may come."
+    )
+    layout: Layout | None = Field(None, description="Layout that clients send, such as NHWC.")
+    color_format: ColorFormat | None = Field(
+        None, description="Colour format of the pictures that clients send."
+    )
+
+
+class ModelTensor(Document):
+    """What the model takes, where its file doesn't say."""
+
+    color_format: ModelColorFormat | None = Field(
+        None, description="Colour format that the model was trained on."
+    )
+
+
+class Input(Document):
+    name: Text = Field(description='The model\'s own input name, or its index ("0").')
+    shape: Shape | None = Field(
+        None, description="Shape to give the model: static is fastest, bounded beats dynamic."
+    )
+    layout: Layout | None = Field(None, description="The model's layout, such as NCHW.")
+    client: ClientTensor | None = Field(
+        None, description="What clients send, where it differs; the conversion is compiled into the model."
+    )
+    model: ModelTensor | None = Field(None, description="What the model takes, where its file doesn't say.")
+    resize: Literal["linear", "cubic", "nearest"] | None = Field(
+        None, description="Resize what clients send to the model's height and width with this filter."
+    )
+    mean: Annotated[tuple[FiniteFloat, ...], Field(min_length=1, max_length=1024)] | None = Field(
+        None, description="Subtracted from each channel, after resizing; one number, or one a channel."
+    )
+    scale: Annotated[tuple[FiniteFloat, ...], Field(min_length=1, max_length=1024)] | None = Field(
+        None, description="Each channel is divided by it, after mean; one number, or one a channel."
+    )
+
+
+class Output(Document):
+    name: Text = Field(description='The model\'s own output name, or its index ("0").')
+    element_type: ElementType | None = Field(None, description="Element type that clients get.")
+
+
+class Model(Document):
+    uri: Annotated[str, Field(min_length=5, max_length=2048)] = Field(
+        description="Where the model is: https://HOST/PATH (http:// with a digest), pvc://CLAIM/PATH, or file:PATH "
+        "in the pod. A file, a folder, or a .tar, .tar.gz, .tar.bz2, .tar.xz or .zip of one."
+    )
+    format: Literal["openvino", "onnx"] | None = Field(None, description="Left out: told from the files.")
+    digest: (
+        Annotated[
+            str,
+            Field(max_length=71),
+            Matches(
+                r"^sha256:[0-9a-f]{64}$",
+                "is not a digest; write sha256: and 64 lower case hexadecimal digits",
+            ),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="sha256 of the file that the uri names (of a folder: of its manifest). A model that doesn't match never starts.",
+    )
+    name: Annotated[str, Field(max_length=128), SERVED_NAME] | None = Field(
+        None, description="Name that clients use; metadata.name where left out."
+    )
+    version: Annotated[str, Field(max_length=32), SERVED_NAME] = Field(
+        "1", description="Version that clients see."
+    )
+    credentials: Credentials | None = Field(None, description="How to be let in at the uri's host.")
+    inputs: Annotated[tuple[Input, ...], Field(max_length=64)] = Field(
+        (), description="Shapes and preprocessing, by input; what isn't named stays as the model has it."
+    )
+    outputs: Annotated[tuple[Output, ...], Field(max_length=64)] = Field(
+        (), description="Postprocessing, by output; what isn't named stays as the model has it."
+    )

@@ -1,0 +1,88 @@
+"""What the operator reports of an InferenceService."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from vinoserve_api.base import Document
+
+
+class Condition(Document):
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: Annotated[str, Field(max_length=32768)] = ""
+    last_transition_time: str
+    observed_generation: int | None = None
+
+
+class TensorStatus(Document):
+    """A tensor as clients see it."""
+
+    name: str
+    datatype: str = Field(description="Open Inference Protocol datatype, such as FP32.")
+    shape: tuple[int, ...] = Field(description="-1: any size.")
+
+
+class ModelStatus(Document):
+    uri: str
+    digest: str | None = Field(None, description="What was fetched, as sha256:….")
+    format: str | None = None
+    size_bytes: int | None = None
+    inputs: tuple[TensorStatus, ...] = ()
+    outputs: tuple[TensorStatus, ...] = ()
+
+
+class EffectiveProperty(Document):
+    """A property where OpenVINO took something else than was asked for."""
+
+    device: str
+    property: str
+    requested: str
+    effective: str
+
+
+class Startup(Document):
+    """What a pod's start was spent on."""
+
+    fetch_seconds: float | None = None
+    read_seconds: float | None = None
+    compile_seconds: float | None = None
+    cache_hit: bool | None = Field(None, description="The compiled model came from the cache.")
+    warmup_seconds: float | None = None
+
+
+class PodStatus(Document):
+    name: str
+    node: str | None = None
+    ready: bool
+    execution_devices: tuple[str, ...] = ()
+    startup: Startup | None = None
+
+
+class Failure(Document):
+    reason: str
+    message: str
+    pod: str | None = None
+    time: str | None = None
+
+
+class InferenceServiceStatus(Document):
+    observed_generation: int | None = None
+    conditions: tuple[Condition, ...] = ()
+    replicas: int | None = None
+    ready_replicas: int | None = None
+    selector: str | None = None
+    url: str | None = None
+    execution_devices: tuple[str, ...] = Field((), description="What runs the model, over all replicas.")
+    runs_on: str | None = Field(
+        None, description="The execution devices in one text, such as GPU.0,CPU: the column RUNS-ON."
+    )
+    device_names: tuple[str, ...] = Field((), description="Full names of the execution devices.")
+    model: ModelStatus | None = None
+    effective: tuple[EffectiveProperty, ...] = Field(
+        (), description="Properties where OpenVINO took something else than was asked for."
+    )
+    startup: Startup | None = Field(None, description="What the newest ready pod's start was spent on.")
+    pods: tuple[PodStatus, ...] = Field((), description="At most 20 pods, the unhealthy first.")
+    failure: Failure | None = Field(None, description="What went wrong last, while it is wrong.")
