@@ -1,0 +1,75 @@
+"""Where no cluster can be had: the same InferenceService, served on this machine by `vinoserve serve`."""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+from tools.demo.infer import ask
+from tools.demo.manifests import SERVICE, make_inference_service
+from tools.demo.ocr import Picture, Reading, decode
+from tools.fakegpu.environment import environment
+from tools.toolbox.cache import cache_root
+from tools.toolbox.errors import ToolError
+from tools.toolbox.progress import say
+
+READY = 300  # seconds; the emulated GPU compiles its kernels first
+
+
+def read_locally(
+    model: Path, digest: str, device: str, picture: Picture, alphabet: tuple[str, ...]
+) -> Reading:
+    """Serve the model from its file, ask once, and end the server."""
+    work = cache_root() / "demo"
+    manifest = work / "ppocr.yaml"
+    document = make_inference_service(f"file:{model}", digest, device, None)
+    manifest.write_text(yaml.safe_dump(document, sort_keys=False))
+    port, admin = find_ports(2)
+    command = [
+        *(sys.executable, "-m", "vinoserve_cli", "serve", str(manifest)),
+        *("--http-port", str(port), "--admin-port", str(admin), "--cache-dir", str(work / "compiled")),
+    ]
+    say(f"==> vinoserve serve {manifest}")
+    log = work / "serve.log"
+    env = {**os.environ, **(environment(1) if device == "GPU" else {})}
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, env=env) as server:
+        try:
+            wait_ready(server, port, log)
+            return decode(ask(f"http://127.0.0.1:{port}/v2/models/{SERVICE}/infer", picture), alphabet)
+        finally:
+            server.terminate()
+
+
+def wait_ready(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    until = time.monotonic() + READY
+    while not is_ready(port):
+        if server.poll() is not None:
+            raise ToolError(f"`vinoserve serve` ended ({server.returncode}):\n{log.read_text()[-2000:]}")
+        if time.monotonic() > until:
+            raise ToolError(f"`vinoserve serve` was not ready after {READY} s: see {log}")
+        time.sleep(0.2)
+
+
+def is_ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/v2/health/ready")
+        return connection.getresponse().status == http.client.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def find_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
