@@ -3,9 +3,10 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from vinoserve_api.contract import RuntimeLimits
 from vinoserve_runtime.metrics import Metrics
@@ -39,7 +40,8 @@ class Dataplane:
         self._engine: PooledEngine | None = None
         self._signature: Signature | None = None
         self._running = 0
-        self._waiting: OrderedDict[asyncio.Future[None], asyncio.Task[Any] | None] = OrderedDict()
+        self._waiting: OrderedDict[asyncio.Future[None], asyncio.Task[Any]] = OrderedDict()
+        self._deadlines = _Deadlines(limits.request_timeout_seconds)
         self._finished = asyncio.Event()
         metrics.in_flight = lambda: self._running
         metrics.queue_length = lambda: self.queue_length
@@ -100,7 +102,10 @@ class Dataplane:
             )
 
     def admit(self) -> Signature:
-        """Says, before a request is decoded, whether `infer` would take it; raises NotReadyError or QueueFullError."""
+        """Whether a request may come in, asked before it is decoded; then `infer` is called without awaiting anything.
+
+        Raises NotReadyError or QueueFullError.
+        """
         if self.draining:
             raise NotReadyError("the server is shutting down")
         engine = self._engine
@@ -115,43 +120,43 @@ class Dataplane:
     async def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """One inference, as soon as the engine has room; `tensors` as the signature has them, results likewise.
 
-        Cancelling it gives up the place in the queue. Raises NotReadyError, QueueFullError, DeadlineExceededError, and
-        InferenceError of the engine.
+        Cancelling it gives up the place in the queue. Raises NotReadyError, DeadlineExceededError, and InferenceError of
+        the engine.
         """
-        self.admit()
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        ticket = self._deadlines.start(task)
+        metrics = self.metrics
+        asked = perf_counter()
         try:
-            async with asyncio.timeout(self.limits.request_timeout_seconds):
-                return await self._infer(tensors)
-        except TimeoutError:
-            raise DeadlineExceededError(
-                f"no result within {self.limits.request_timeout_seconds} seconds"
-            ) from None
+            engine = self._engine
+            if engine is not None and self._running >= engine.size:
+                await self._wait(task)
+            else:
+                self._running += 1
+            started = perf_counter()
+            metrics.queue_seconds.observe(started - asked)
+            try:
+                if self._engine is None:
+                    raise NotReadyError(f"model {shown(self.name)} is not loaded")
+                results = await self._engine.infer(tensors)
+            finally:
+                self._leave()
+        except asyncio.CancelledError:
+            self._deadlines.check(ticket)
+            raise
+        finally:
+            self._deadlines.stop(ticket)
+        metrics.inference_seconds.observe(perf_counter() - started)
+        return results
 
     def is_waiting(self, task: asyncio.Task[Any]) -> bool:
         """Whether `task` is in `infer` and the engine has not begun with it."""
         return task in self._waiting.values()
 
-    async def _infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
-        asked = perf_counter()
-        await self._enter()
-        started = perf_counter()
-        self.metrics.queue_seconds.observe(started - asked)
-        try:
-            if self._engine is None:
-                raise NotReadyError(f"model {shown(self.name)} is not loaded any more")
-            results = await self._engine.infer(tensors)
-        finally:
-            self._leave()
-        self.metrics.inference_seconds.observe(perf_counter() - started)
-        return results
-
-    async def _enter(self) -> None:
-        engine = self._engine
-        if engine is None or self._running < engine.size:
-            self._running += 1
-            return
+    async def _wait(self, task: asyncio.Task[Any]) -> None:
+        """For a place in the engine, counted in `_running`."""
         waiter = asyncio.get_running_loop().create_future()
-        self._waiting[waiter] = asyncio.current_task()
+        self._waiting[waiter] = task
         try:
             await waiter
         except asyncio.CancelledError:
@@ -175,3 +180,46 @@ class Dataplane:
     def _check_finished(self) -> None:
         if not self._running and not self._waiting:
             self._finished.set()
+
+
+@dataclass(slots=True, eq=False)
+class _Ticket:
+    task: asyncio.Task[Any]
+    deadline: float
+    expired: bool = False
+
+
+class _Deadlines:
+    """As many `asyncio.timeout(seconds)` as there are requests, on one timer: all wait equally long, so they end in order."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._tickets: dict[_Ticket, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, task: asyncio.Task[Any]) -> _Ticket:
+        loop = task.get_loop()
+        ticket = _Ticket(task, loop.time() + self._seconds)
+        self._tickets[ticket] = None
+        if self._timer is None:
+            self._timer = loop.call_at(ticket.deadline, self._expire, loop)
+        return ticket
+
+    def stop(self, ticket: _Ticket) -> None:
+        del self._tickets[ticket]
+
+    def check(self, ticket: _Ticket) -> None:
+        """Raises DeadlineExceededError where it was the deadline that cancelled the task."""
+        if ticket.expired and ticket.task.uncancel() == 0:
+            raise DeadlineExceededError(f"no result within {self._seconds} seconds")
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        for ticket in self._tickets:
+            if ticket.deadline > now:
+                self._timer = loop.call_at(ticket.deadline, self._expire, loop)
+                return
+            if not ticket.expired:
+                ticket.expired = True
+                ticket.task.cancel()

@@ -1,7 +1,7 @@
 """An inference request and its response as REST carries them: JSON, with tensors in it or as raw bytes after it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -19,6 +19,11 @@ UNSUPPORTED_PARAMETERS: Final = {
 """Parameters that change what the request means: ignoring them would answer another question."""
 
 
+CACHED_ENVELOPES: Final = 64
+CACHED_HEADER_BYTES: Final = 4096
+CACHED_ANSWERS: Final = 16
+
+
 @dataclass(frozen=True, slots=True)
 class WantedOutput:
     index: int
@@ -26,12 +31,29 @@ class WantedOutput:
 
 
 @dataclass(frozen=True, slots=True)
-class InferRequest:
+class RawInput:
+    """Where, in the bytes after the JSON, an input is."""
+
+    where: str
+    datatype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the JSON of a request says."""
+
     id: str | None
-    tensors: list[Array]
-    """One per input of the model, in the model's order."""
+    inputs: list[Array | RawInput]
+    """In the model's order."""
+    raw_bytes: int | None
+    """How many bytes must follow the JSON; None where no Inference-Header-Content-Length said that any do."""
     outputs: Sequence[WantedOutput]
     """In the order in which they were asked for."""
+    answers: dict[tuple[object, ...], bytes] = field(default_factory=dict)
+    """JSON of the responses so far, by shape and size of their raw outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +63,93 @@ class InferResponse:
     raw: list[memoryview]
 
 
-def decode_request(signature: Signature, body: bytes | memoryview, header_length: int | None) -> InferRequest:
-    """Reads a request body; `header_length` is Inference-Header-Content-Length where it was sent.
+class Codec:
+    """Reads the requests of one model and writes its responses.
 
-    Binary tensors are views of `body`. Raises InvalidRequestError naming what is wrong.
+    Clients that send raw tensors send the same JSON before them again and again, byte for byte: what it says is
+    remembered for the last few.
     """
-    text, raw = _split(body, header_length)
+
+    def __init__(self, name: str, version: str, signature: Signature) -> None:
+        self._name = name
+        self._version = version
+        self._signature = signature
+        self._envelopes: dict[bytes, Envelope] = {}
+
+    def decode(self, body: bytes | memoryview, header_length: int | None) -> tuple[Envelope, list[Array]]:
+        """Reads a request body; `header_length` is Inference-Header-Content-Length where it was sent.
+
+        The arrays are in the model's order; raw ones are views of `body`. Raises InvalidRequestError naming what is wrong.
+        """
+        if header_length is None:
+            envelope = _open(self._signature, body, has_raw=False)
+            return envelope, [tensor for tensor in envelope.inputs if not isinstance(tensor, RawInput)]
+        if header_length > len(body):
+            raise InvalidRequestError(
+                f"Inference-Header-Content-Length is {header_length}, but the body has {len(body)} bytes"
+            )
+        view = memoryview(body)
+        envelope = self._remember(view[:header_length])
+        raw = view[header_length:]
+        if len(raw) != envelope.raw_bytes:
+            raise _wrong_length(envelope, len(raw))
+        return envelope, [
+            array_from_raw(tensor.where, tensor.datatype, tensor.shape, raw[tensor.start : tensor.end])
+            if isinstance(tensor, RawInput)
+            else tensor
+            for tensor in envelope.inputs
+        ]
+
+    def encode(self, envelope: Envelope, results: Sequence[Array]) -> InferResponse:
+        """The response to a request; `results` has an array per output of the model, in the model's order."""
+        infos = self._signature.outputs
+        raw = {
+            wanted.index: raw_from_array(infos[wanted.index].datatype, results[wanted.index])
+            for wanted in envelope.outputs
+            if wanted.binary
+        }
+        if len(raw) != len(envelope.outputs):
+            return InferResponse(self._answer(envelope, results, raw), list(raw.values()))
+        key = (*[results[index].shape for index in raw], *map(len, raw.values()))
+        header = envelope.answers.get(key)
+        if header is None:
+            header = self._answer(envelope, results, raw)
+            if len(envelope.answers) < CACHED_ANSWERS:
+                envelope.answers[key] = header
+        return InferResponse(header, list(raw.values()))
+
+    def _remember(self, text: memoryview) -> Envelope:
+        if len(text) > CACHED_HEADER_BYTES:
+            return _open(self._signature, text, has_raw=True)
+        key = bytes(text)
+        envelope = self._envelopes.get(key)
+        if envelope is None:
+            envelope = _open(self._signature, key, has_raw=True)
+            if all(isinstance(tensor, RawInput) for tensor in envelope.inputs):
+                if len(self._envelopes) >= CACHED_ENVELOPES:
+                    self._envelopes.clear()
+                self._envelopes[key] = envelope
+        return envelope
+
+    def _answer(self, envelope: Envelope, results: Sequence[Array], raw: dict[int, memoryview]) -> bytes:
+        outputs: list[dict[str, Any]] = []
+        for wanted in envelope.outputs:
+            info = self._signature.outputs[wanted.index]
+            values = results[wanted.index]
+            output: dict[str, Any] = {"name": info.name, "datatype": info.datatype, "shape": values.shape}
+            if wanted.binary:
+                output["parameters"] = {"binary_data_size": len(raw[wanted.index])}
+            else:
+                output["data"] = json_from_array(label("output", info.name), info.datatype, values)
+            outputs.append(output)
+        response: dict[str, Any] = {"model_name": self._name, "model_version": self._version}
+        if envelope.id is not None:
+            response["id"] = envelope.id
+        response["outputs"] = outputs
+        return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _open(signature: Signature, text: bytes | memoryview, *, has_raw: bool) -> Envelope:
     request = _parse(text)
     request_id = request.get("id")
     if request_id is not None and type(request_id) is not str:
@@ -54,67 +157,24 @@ def decode_request(signature: Signature, body: bytes | memoryview, header_length
     binary_default = _flag(
         _parameters("the request", request), "binary_data_output", "the request", default=False
     )
-    tensors = _decode_inputs(signature, request.get("inputs"), text, raw)
-    return InferRequest(
-        request_id, tensors, _wanted_outputs(signature, request.get("outputs"), binary_default)
+    inputs, raw_bytes = _read_inputs(signature, request.get("inputs"), text, has_raw)
+    outputs = _read_outputs(signature, request.get("outputs"), binary_default)
+    return Envelope(request_id, inputs, raw_bytes if has_raw else None, outputs)
+
+
+def _wrong_length(envelope: Envelope, length: int) -> InvalidRequestError:
+    in_body_order = sorted(
+        (tensor for tensor in envelope.inputs if isinstance(tensor, RawInput)),
+        key=lambda tensor: tensor.start,
     )
-
-
-def encode_response(
-    signature: Signature, name: str, version: str, request: InferRequest, results: Sequence[Array]
-) -> InferResponse:
-    """The response to `request`; `results` has an array per output of the model, in the model's order."""
-    outputs: list[dict[str, Any]] = []
-    raw: list[memoryview] = []
-    for wanted in request.outputs:
-        info = signature.outputs[wanted.index]
-        values = results[wanted.index]
-        output: dict[str, Any] = {"name": info.name, "datatype": info.datatype, "shape": values.shape}
-        if wanted.binary:
-            content = raw_from_array(info.datatype, values)
-            output["parameters"] = {"binary_data_size": len(content)}
-            raw.append(content)
-        else:
-            output["data"] = json_from_array(label("output", info.name), info.datatype, values)
-        outputs.append(output)
-    response: dict[str, Any] = {"model_name": name, "model_version": version, "outputs": outputs}
-    if request.id is not None:
-        response["id"] = request.id
-    return InferResponse(orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY), raw)
-
-
-class _Raw:
-    """The bytes after the JSON, handed out in the order of the inputs."""
-
-    def __init__(self, content: memoryview) -> None:
-        self._content = content
-        self._offset = 0
-
-    def take(self, where: str, size: int) -> memoryview:
-        start = self._offset
-        self._offset += size
-        if self._offset > len(self._content):
-            raise InvalidRequestError(
-                f"{where}: binary_data_size is {size}, but only {len(self._content) - start} bytes of the body are left"
+    for tensor in in_body_order:
+        if tensor.end > length:
+            return InvalidRequestError(
+                f"{tensor.where}: binary_data_size is {tensor.end - tensor.start}, "
+                f"but only {length - tensor.start} bytes of the body are left"
             )
-        return self._content[start : self._offset]
-
-    def check_empty(self) -> None:
-        if self._offset != len(self._content):
-            raise InvalidRequestError(
-                f"{len(self._content) - self._offset} bytes of the body are left over after the binary data of all inputs"
-            )
-
-
-def _split(body: bytes | memoryview, header_length: int | None) -> tuple[bytes | memoryview, _Raw | None]:
-    if header_length is None:
-        return body, None
-    if header_length > len(body):
-        raise InvalidRequestError(
-            f"Inference-Header-Content-Length is {header_length}, but the body has {len(body)} bytes"
-        )
-    view = memoryview(body)
-    return view[:header_length], _Raw(view[header_length:])
+    left = length - (envelope.raw_bytes or 0)
+    return InvalidRequestError(f"{left} bytes of the body are left over after the binary data of all inputs")
 
 
 def _parse(text: bytes | memoryview) -> dict[str, Any]:
@@ -127,18 +187,20 @@ def _parse(text: bytes | memoryview) -> dict[str, Any]:
     return request
 
 
-def _decode_inputs(
-    signature: Signature, inputs: object, text: bytes | memoryview, raw: _Raw | None
-) -> list[Array]:
+def _read_inputs(
+    signature: Signature, inputs: object, text: bytes | memoryview, has_raw: bool
+) -> tuple[list[Array | RawInput], int]:
+    """The inputs in the model's order, and how many bytes the raw ones take."""
     if not isinstance(inputs, list):
         raise InvalidRequestError("inputs must be an array of tensors")
-    tensors: list[Array | None] = [None] * len(signature.inputs)
+    tensors: dict[int, Array | RawInput] = {}
     booleans: bool | None = None
+    raw_bytes = 0
     for item in inputs:
         index = signature.input_index(_name("inputs", item))
         info = signature.inputs[index]
         where = label("input", info.name)
-        if tensors[index] is not None:
+        if index in tensors:
             raise InvalidRequestError(f"{where} is given twice")
         check_datatype(info, item.get("datatype"))
         shape = check_shape(info, item.get("shape"))
@@ -146,11 +208,12 @@ def _decode_inputs(
         if size is not None:
             if item.get("data") is not None:
                 raise InvalidRequestError(f"{where} has both data and binary_data_size; send one of them")
-            if raw is None:
+            if not has_raw:
                 raise InvalidRequestError(
                     f"{where} has binary_data_size, but the request no Inference-Header-Content-Length"
                 )
-            tensors[index] = array_from_raw(where, info.datatype, shape, raw.take(where, size))
+            tensors[index] = RawInput(where, info.datatype, shape, raw_bytes, raw_bytes + size)
+            raw_bytes += size
         elif "data" in item:
             if booleans is None:
                 booleans = _holds_booleans(text)
@@ -159,17 +222,13 @@ def _decode_inputs(
             )
         else:
             raise InvalidRequestError(f"{where} has neither data nor binary_data_size")
-    if raw is not None:
-        raw.check_empty()
-    found: list[Array] = []
-    for info, tensor in zip(signature.inputs, tensors, strict=True):
-        if tensor is None:
-            raise InvalidRequestError(f"{label('input', info.name)} is missing")
-        found.append(tensor)
-    return found
+    if len(tensors) != len(signature.inputs):
+        missing = next(info for index, info in enumerate(signature.inputs) if index not in tensors)
+        raise InvalidRequestError(f"{label('input', missing.name)} is missing")
+    return [tensors[index] for index in range(len(signature.inputs))], raw_bytes
 
 
-def _wanted_outputs(signature: Signature, outputs: object, binary_default: bool) -> Sequence[WantedOutput]:
+def _read_outputs(signature: Signature, outputs: object, binary_default: bool) -> Sequence[WantedOutput]:
     if outputs is None or outputs == []:
         return [WantedOutput(index, binary_default) for index in range(len(signature.outputs))]
     if not isinstance(outputs, list):

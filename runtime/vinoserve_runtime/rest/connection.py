@@ -217,23 +217,24 @@ class Connection(asyncio.Protocol):
     def _write(self, request: Request, response: Response, keep_alive: bool) -> None:
         chunks = response.chunks
         length = len(chunks[0]) if len(chunks) == 1 else sum(map(len, chunks))
-        head = [
-            STATUS_LINES[response.status],
-            b"Content-Type: %b\r\nContent-Length: %d\r\nDate: %b\r\n"
-            % (response.content_type, length, self._server.date),
-        ]
-        head += [b"%b: %b\r\n" % header for header in response.headers]
+        more = b"".join([b"%b: %b\r\n" % header for header in response.headers])
         if not keep_alive:
-            head.append(b"Connection: close\r\n")
+            more += b"Connection: close\r\n"
         elif b"connection" in request.headers:
-            head.append(b"Connection: keep-alive\r\n")  # HTTP/1.0 asks for it, and wants to be told
-        head.append(b"\r\n")
+            more += b"Connection: keep-alive\r\n"  # HTTP/1.0 asks for it, and wants to be told
+        head = b"%bContent-Type: %b\r\nContent-Length: %d\r\nDate: %b\r\n%b\r\n" % (
+            STATUS_LINES[response.status],
+            response.content_type,
+            length,
+            self._server.date,
+            more,
+        )
         if request.method == "HEAD":
-            self._transport.write(b"".join(head))
+            self._transport.write(head)
         elif length <= JOINED_BYTES:
-            self._transport.write(b"".join((*head, *chunks)))
+            self._transport.write(b"".join((head, *chunks)))
         else:
-            self._transport.writelines((b"".join(head), *chunks))
+            self._transport.writelines((head, *chunks))
 
     def _continue(self) -> None:
         self._continue_owed = False

@@ -5,7 +5,8 @@ from time import perf_counter
 from typing import Final
 
 from vinoserve_runtime.dataplane import Dataplane
-from vinoserve_runtime.protocol.infer import decode_request, encode_response
+from vinoserve_runtime.protocol.infer import Codec
+from vinoserve_runtime.protocol.signature import Signature
 from vinoserve_runtime.rest.messages import (
     BINARY,
     HttpError,
@@ -26,6 +27,8 @@ class V2App:
         self._dataplane = dataplane
         self._metrics = dataplane.metrics
         self._resources: dict[bytes, Resource] = {}
+        self._signature: Signature | None = None
+        self._codec: Codec | None = None
 
     @property
     def max_body_bytes(self) -> int:
@@ -97,10 +100,9 @@ class V2App:
     async def _infer(self, request: Request) -> Response:
         began = perf_counter()
         dataplane = self._dataplane
-        signature = dataplane.admit()
-        asked = decode_request(signature, request.body, _header_length(request))
-        results = await dataplane.infer(asked.tensors)
-        answer = encode_response(signature, dataplane.name, dataplane.version, asked, results)
+        codec = self._codec_of(dataplane.admit())
+        envelope, tensors = codec.decode(request.body, _header_length(request))
+        answer = codec.encode(envelope, await dataplane.infer(tensors))
         self._metrics.request_seconds.observe(perf_counter() - began)
         if not answer.raw:
             return Response(200, [answer.header])
@@ -110,6 +112,12 @@ class V2App:
             BINARY,
             [(b"Inference-Header-Content-Length", b"%d" % len(answer.header))],
         )
+
+    def _codec_of(self, signature: Signature) -> Codec:
+        if signature is not self._signature or self._codec is None:
+            self._signature = signature
+            self._codec = Codec(self._dataplane.name, self._dataplane.version, signature)
+        return self._codec
 
 
 def _make_ready_response(ready: bool, content: dict[str, object]) -> Response:
