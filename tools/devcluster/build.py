@@ -2,18 +2,17 @@
 
 import re
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from tools.devcluster.golang import VERSION, find_go, make_go_environment
 from tools.devcluster.layout import BUSYBOX_IMAGE, PAUSE_IMAGE, Build
 from tools.images.mkimage import ImageConfig, Layer, write_image
-from tools.toolbox.cache import cache_root, make_key, make_once
+from tools.toolbox.cache import cache_root, make_key
 from tools.toolbox.debian import unpack
 from tools.toolbox.errors import ToolError
 from tools.toolbox.programs import need, run
-from tools.toolbox.progress import Progress
+from tools.toolbox.steps import Step, make_missing
 
 PROGRAMS = Path(__file__).parent / "programs"
 KUBERNETES = PROGRAMS / "kubernetes"
@@ -69,19 +68,9 @@ CNI = "github.com/containernetworking/plugins/plugins"
 HELM = "helm.sh/helm/v4"
 
 
-@dataclass(frozen=True)
-class Step:
-    """One thing to make: a path below the build's folder, how, and about how long it takes (seconds, cold)."""
-
-    path: str
-    what: str
-    seconds: int
-    make: Callable[[Path], None]
-
-
 def make_build() -> Build:
-    """The folder of this very set of pinned versions and sources."""
-    key = make_key(PROGRAMS, DEBIAN_PACKAGES, BUSYBOX_APPLETS, VERSION)
+    """The folder of these very sources, pinned versions and build steps."""
+    key = make_key(PROGRAMS, Path(__file__), VERSION)
     return Build(cache_root() / "devcluster" / key)
 
 
@@ -91,13 +80,7 @@ def build_programs() -> Build:
     if build.complete.exists():
         return build
     need("apt-get", "dpkg-deb")
-    missing = [step for step in make_steps(build) if not (build.root / step.path).exists()]
-    progress = Progress(len(missing))
-    for step in missing:
-        dest = build.root / step.path
-        dest.parent.mkdir(parents=True, exist_ok=True)
-        with progress.step(step.what, step.seconds):
-            make_once(dest, step.make)
+    make_missing(make_steps(build))
     link_programs(build)
     build.complete.touch()
     return build
@@ -110,73 +93,75 @@ def make_steps(build: Build) -> list[Step]:
         read_pin(NODE, CONTAINERD),
         read_pin(NODE, HELM),
     )
+
+    def program(path: str, what: str, seconds: int, module: Path, package: str, *, flags: str = "") -> Step:
+        return Step(build.root / path, what, seconds, lambda dest: go.build(module, package, dest, flags))
+
+    def from_containerd(name: str, seconds: int) -> Step:
+        flags = f"-X {CONTAINERD}/version.Version={containerd}"
+        return program(
+            f"bin/{name}", f"{name} {containerd}", seconds, NODE, f"{CONTAINERD}/cmd/{name}", flags=flags
+        )
+
     return [
-        Step("debian", "runc, nft and busybox from Debian", 5, lambda dest: unpack(DEBIAN_PACKAGES, dest)),
-        Step("bin/nft", "nft's wrapper", 0, write_nft_wrapper),
-        Step("modules", "Go modules", 20, go.download),
         Step(
+            build.debian, "runc, nft and busybox from Debian", 5, lambda dest: unpack(DEBIAN_PACKAGES, dest)
+        ),
+        Step(build.bin / "nft", "nft's wrapper", 0, write_nft_wrapper),
+        Step(build.root / "modules", "Go modules", 20, go.download),
+        program(
             "bin/hyperkube",
             f"Kubernetes {kubernetes} and etcd",
             380,
-            lambda dest: go.build(KUBERNETES, dest, ".", make_kubernetes_flags(kubernetes)),
+            KUBERNETES,
+            ".",
+            flags=make_kubernetes_flags(kubernetes),
         ),
-        Step("bin/pause", "pause", 2, lambda dest: go.build(KUBERNETES, dest, "./pause")),
-        Step("bin/gpu-plugin", "device plugin", 8, lambda dest: go.build(KUBERNETES, dest, "./gpuplugin")),
-        *(
-            Step(
-                f"bin/{name}",
-                f"{name} {containerd}",
-                seconds,
-                lambda dest, name=name: go.build(  # type: ignore[misc]
-                    NODE, dest, f"{CONTAINERD}/cmd/{name}", f"-X {CONTAINERD}/version.Version={containerd}"
-                ),
-            )
-            for name, seconds in (("containerd", 46), ("containerd-shim-runc-v2", 3), ("ctr", 4))
-        ),
-        *(
-            Step(
-                f"cni/{Path(name).name}",
-                f"CNI plugin {Path(name).name}",
-                1,
-                lambda dest, name=name: go.build(NODE, dest, f"{CNI}/{name}"),  # type: ignore[misc]
-            )
-            for name in ("main/ptp", "main/loopback", "ipam/host-local")
-        ),
-        Step("bin/coredns", "CoreDNS", 42, lambda dest: go.build(NODE, dest, "./coredns")),
-        Step(
+        program("bin/pause", "pause", 2, KUBERNETES, "./pause"),
+        program("bin/gpu-plugin", "device plugin", 8, KUBERNETES, "./gpuplugin"),
+        from_containerd("containerd", 46),
+        from_containerd("containerd-shim-runc-v2", 3),
+        from_containerd("ctr", 4),
+        program("cni/ptp", "CNI plugin ptp", 1, NODE, f"{CNI}/main/ptp"),
+        program("cni/loopback", "CNI plugin loopback", 1, NODE, f"{CNI}/main/loopback"),
+        program("cni/host-local", "CNI plugin host-local", 1, NODE, f"{CNI}/ipam/host-local"),
+        program("bin/coredns", "CoreDNS", 42, NODE, "./coredns"),
+        program(
             "bin/helm",
             f"helm {helm}",
             25,
-            lambda dest: go.build(
-                NODE, dest, f"{HELM}/cmd/helm", f"-X {HELM}/internal/version.version={helm}"
-            ),
+            NODE,
+            f"{HELM}/cmd/helm",
+            flags=f"-X {HELM}/internal/version.version={helm}",
         ),
-        Step("images/pause.tar", "image pause", 0, lambda dest: write_pause_image(build, dest)),
-        Step("images/busybox.tar", "image busybox", 0, lambda dest: write_busybox_image(build, dest)),
+        Step(build.images / "pause.tar", "image pause", 0, lambda dest: write_pause_image(build, dest)),
+        Step(build.images / "busybox.tar", "image busybox", 0, lambda dest: write_busybox_image(build, dest)),
     ]
 
 
 class Go:
     """The compiler, looked for when the first step needs it."""
 
-    def __init__(self) -> None:
-        self.go = ""
-        self.env: dict[str, str] = {}
+    @cached_property
+    def command(self) -> str:
+        return find_go()
 
-    def run(self, module: Path, *args: str | Path) -> None:
-        if not self.go:
-            self.go = find_go()
-            self.env = make_go_environment(self.go)
-        run([self.go, *args], cwd=module, env=self.env)
+    @cached_property
+    def env(self) -> dict[str, str]:
+        return make_go_environment(self.command)
 
     def download(self, dest: Path) -> None:
         """All modules that are compiled, before the long steps: a network that does not answer shows early."""
-        for module in (KUBERNETES, NODE):
-            self.run(module, "list", "-deps", "-f", "", "./...", *(["tool"] if module == NODE else []))
+        for module, packages in ((KUBERNETES, ["./..."]), (NODE, ["./...", "tool"])):
+            run([self.command, "list", "-deps", *packages], cwd=module, env=self.env)
         dest.touch()
 
-    def build(self, module: Path, dest: Path, package: str, flags: str = "") -> None:
-        self.run(module, "build", "-trimpath", "-ldflags", f"-s -w {flags}", "-o", dest, package)
+    def build(self, module: Path, package: str, dest: Path, flags: str) -> None:
+        run(
+            [self.command, "build", "-trimpath", "-ldflags", f"-s -w {flags}", "-o", dest, package],
+            cwd=module,
+            env=self.env,
+        )
 
 
 def read_pin(module: Path, name: str) -> str:

@@ -19,6 +19,7 @@ from tools.devcluster.certs import write_certificates
 from tools.devcluster.configs import make_files
 from tools.devcluster.layout import NODE, Build, Cluster
 from tools.devcluster.record import Record, read_netns
+from tools.images.mkimage import read_images
 from tools.toolbox.cache import lock, remove
 from tools.toolbox.errors import ToolError
 from tools.toolbox.programs import need
@@ -129,9 +130,7 @@ def wait_ready(cluster: Cluster, record: Record) -> None:
         ),
     ]
     if record.gpus:
-        waits.append(
-            (f"{show_gpus(record)} allocatable", 1, lambda: count_gpus(cluster, record) == record.gpus)
-        )
+        waits.append((show_gpus(record), 1, lambda: count_gpus(cluster, record) == record.gpus))
     progress = Progress(len(waits))
     for what, seconds, condition in waits:
         with progress.step(what, seconds):
@@ -169,8 +168,9 @@ def is_dns_ready(record: Record) -> bool:
 
 
 def count_gpus(cluster: Cluster, record: Record) -> int:
-    allocatable = get_node_status(cluster, record).get("allocatable", {})
-    return int(allocatable.get(f"gpu.intel.com/{record.gpu_driver}", 0))
+    """Those that kubelet knows of; a sick one is among them."""
+    capacity = get_node_status(cluster, record).get("capacity", {})
+    return int(capacity.get(f"gpu.intel.com/{record.gpu_driver}", 0))
 
 
 def get_node_status(cluster: Cluster, record: Record) -> dict[str, Any]:
@@ -183,7 +183,6 @@ def down(cluster: Cluster) -> None:
     """End everything and leave nothing; whatever a `down` or `up` that was interrupted left goes too."""
     with lock(lock_file(cluster)):
         clean(cluster)
-    lock_file(cluster).unlink(missing_ok=True)
     say(f"cluster {cluster.name} is down")
 
 
@@ -242,11 +241,16 @@ def is_running(pid: int) -> bool:
 
 
 def load(cluster: Cluster, *images: Path) -> bool:
-    """Import image archives into the node; always True."""
+    """Import image archives into the node, except those it has already; always True."""
     record = need_up(cluster)
+    there = in_node(record, ["ctr", "-n", "k8s.io", "images", "ls"]).stdout.splitlines()
+    digests = {line.split()[0]: line.split()[2] for line in there[1:]}  # REF TYPE DIGEST ...
     for image in images:
         if not image.is_file():
             raise ToolError(f"{image}: no such image archive")
+        held = read_images(image)
+        if held and held.items() <= digests.items():
+            continue
         say(f"loading {image.name}")
         answer = in_node(
             record, ["ctr", "-n", "k8s.io", "images", "import", "--all-platforms", str(image.absolute())]
@@ -370,7 +374,7 @@ def succeeds(answer: subprocess.CompletedProcess[str]) -> bool:
 
 
 def lock_file(cluster: Cluster) -> Path:
-    return cluster.state.with_name(f"{cluster.name}.lock")
+    return cluster.state.with_name(f".{cluster.name}.lock")
 
 
 def show_gpus(record: Record) -> str:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tools.toolbox.cache import cache_root, make_key, make_once
+from tools.toolbox.cache import cache_root, make_key
 from tools.toolbox.programs import need, run
-from tools.toolbox.progress import Progress
+from tools.toolbox.steps import Step, make_missing
 from tools.toolbox.wheels import install_prefix
 
 SOURCE = Path(__file__).with_name("fakegpu_icd.c")
@@ -44,12 +44,14 @@ def kernel_cache(root: Path) -> Path:
 
 def install(root: Path) -> Path:
     """The prefix with Intel's runtime, the OpenCL loader and the emulating driver in `lib/`; made once."""
+    step = make_step(root)
+    make_missing([step])
+    return step.dest
+
+
+def make_step(root: Path) -> Step:
     prefix = root / "gpu-emulated" / make_key(LOCK, SOURCE)
-    if not prefix.exists():
-        prefix.parent.mkdir(parents=True, exist_ok=True)
-        with Progress(1).step("OpenCL runtime for the emulated GPU (0.7 GB)", 40):
-            make_once(prefix, _fill)
-    return prefix
+    return Step(prefix, "OpenCL runtime for the emulated GPU (0.7 GB)", 40, _fill)
 
 
 def _fill(prefix: Path) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import sys
 
-from tools.images.recipes import RECIPES, build_image
+from tools.images.recipes import RECIPES, build_images
 from tools.toolbox.errors import run_main
 
 
@@ -16,9 +16,9 @@ def main() -> int:
 def run_command() -> int:
     parser = argparse.ArgumentParser(prog="images", description=__doc__)
     parser.add_argument("kinds", nargs="+", choices=list(RECIPES), metavar="KIND", help=", ".join(RECIPES))
-    parser.add_argument("--json", action="store_true", help="print kind, tag, archive and digest of each")
+    parser.add_argument("--json", action="store_true", help="print kind, tag and archive of each")
     options = parser.parse_args()
-    images = [build_image(RECIPES[kind]) for kind in dict.fromkeys(options.kinds)]
+    images = build_images([RECIPES[kind] for kind in dict.fromkeys(options.kinds)])
     if options.json:
         print(json.dumps([dataclasses.asdict(image) for image in images], default=str))
     else:

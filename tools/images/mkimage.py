@@ -9,7 +9,6 @@ import io
 import json
 import os
 import platform
-import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,7 +52,7 @@ class ImageConfig:
 
 
 def write_image(out: Path, tag: str, layers: Sequence[Layer], config: ImageConfig, cache: Path) -> str:
-    """Write the image archive to `out` and return the image's digest.
+    """Write the image archive to `out`, unless it is that already, and return the image's digest.
 
     `cache` keeps the layers' archives: a layer whose files' names, modes, sizes and times are unchanged is not read again.
     """
@@ -114,9 +113,26 @@ def write_image(out: Path, tag: str, layers: Sequence[Layer], config: ImageConfi
     documents["oci-layout"] = b'{"imageLayoutVersion":"1.0.0"}'
     documents["index.json"] = json.dumps(index, sort_keys=True).encode()
     documents["manifest.json"] = json.dumps(docker, sort_keys=True).encode()
-    files = {f"blobs/sha256/{digest}": cache / digest for digest, _ in blobs}
-    _write_archive(out, documents, files)
+    if read_index(out) != index:
+        _write_archive(out, documents, {f"blobs/sha256/{digest}": cache / digest for digest, _ in blobs})
     return f"sha256:{manifest_digest}"
+
+
+def read_index(archive: Path) -> dict[str, Any] | None:
+    """The OCI index of an image archive; None where there is none that can be read."""
+    try:
+        with tarfile.open(archive) as tar:
+            file = tar.extractfile("index.json")
+            return json.load(file) if file else None
+    except (OSError, KeyError, tarfile.TarError, ValueError):
+        return None
+
+
+def read_images(archive: Path) -> dict[str, str]:
+    """Tag -> digest of the images in an archive made by `write_image`; {} for another's."""
+    manifests = (read_index(archive) or {}).get("manifests", [])
+    names = [(m.get("annotations", {}).get("io.containerd.image.name"), m["digest"]) for m in manifests]
+    return {name: digest for name, digest in names if name}
 
 
 def _write_archive(out: Path, documents: Mapping[str, bytes], files: Mapping[str, Path]) -> None:
@@ -223,8 +239,3 @@ class _Hashed(io.RawIOBase):
         self.sha256.update(data)
         self.size += len(data)
         return self.file.write(data)
-
-
-def copy_tree(source: Path, dest: Path) -> None:
-    """A folder's files without Python's leftovers."""
-    shutil.copytree(source, dest, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))

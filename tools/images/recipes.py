@@ -1,32 +1,22 @@
 """What the project's images are made of, layer by layer: what changes seldom first, the project's own code last."""
 
-import shutil
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from tools.fakegpu.environment import install, kernel_cache, make_environment
+from tools.fakegpu.environment import kernel_cache, make_environment
+from tools.fakegpu.environment import make_step as make_gpu_step
+from tools.images.code import LAUNCHER, list_sources, read_version, write_code
 from tools.images.mkimage import ImageConfig, Layer, write_image
-from tools.images.rootfs import APPLETS, BUNDLE, PACKAGE_FOLDER, PACKAGES, USER, compile_python, write_rootfs
-from tools.toolbox.cache import cache_root, make_key, make_once, remove
-from tools.toolbox.progress import Progress
+from tools.images.rootfs import BUNDLE, PACKAGE_FOLDER, USER, compile_python, write_rootfs
+from tools.toolbox.cache import cache_root, lock, make_key, make_once, remove
+from tools.toolbox.progress import say
+from tools.toolbox.steps import Step, make_missing
 from tools.toolbox.wheels import install_target
 
 REPOSITORY = Path(__file__).parents[2]
-#: package -> the folder of the repository that has it
-OPERATOR_PACKAGES = {"vinoserve_api": "crds", "vinoserve_operator": "operator", "vinoserve_cli": "cli"}
-RUNTIME_PACKAGES = {"vinoserve_api": "crds", "vinoserve_runtime": "runtime", "vinoserve_cli": "cli"}
 FAKEGPU_PREFIX = Path("/opt/fakegpu")
 FAKEGPU_KERNELS = Path("/opt/fakegpu-kernels")
-LAUNCHER = """\
-#!/usr/bin/python3
-import sys
-
-from vinoserve_cli.__main__ import main
-
-sys.exit(main())
-"""
 
 
 @dataclass(frozen=True)
@@ -34,8 +24,7 @@ class Recipe:
     """One image. `kind` is also the last part of its name."""
 
     kind: str
-    lock: str
-    packages: Mapping[str, str]
+    code: str  # whose: see code.PACKAGES
     command: tuple[str, ...]
     emulated_gpu: bool = False
 
@@ -43,9 +32,9 @@ class Recipe:
 RECIPES = {
     recipe.kind: recipe
     for recipe in (
-        Recipe("operator", "operator.lock", OPERATOR_PACKAGES, ("operator",)),
-        Recipe("runtime", "runtime.lock", RUNTIME_PACKAGES, ("serve",)),
-        Recipe("runtime-gpu-emulated", "runtime.lock", RUNTIME_PACKAGES, ("serve",), emulated_gpu=True),
+        Recipe("operator", "operator", ("operator",)),
+        Recipe("runtime", "runtime", ("serve",)),
+        Recipe("runtime-gpu-emulated", "runtime", ("serve",), emulated_gpu=True),
     )
 }
 
@@ -57,99 +46,82 @@ class Image:
     kind: str
     tag: str
     archive: Path
-    digest: str = field(default="")
 
 
-def read_project() -> dict[str, str]:
-    project: dict[str, str] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    return project
-
-
-def make_tag(kind: str) -> str:
-    return f"localhost/vinoserve-{kind}:{read_project()['version']}"
-
-
-def build_image(recipe: Recipe) -> Image:
-    """Make the image's archive in the cache folder, from the repository as it is now."""
+def build_images(recipes: Sequence[Recipe]) -> list[Image]:
+    """Make the images' archives in the cache folder, from the repository as it is now."""
     root = cache_root() / "images"
-    root.mkdir(parents=True, exist_ok=True)
-    tag = make_tag(recipe.kind)
-    progress = Progress(4 if recipe.emulated_gpu else 3)
-    with progress.step(f"{recipe.kind}: Debian's Python 3.11", 12):
-        rootfs = make_rootfs(root)
-    with progress.step(f"{recipe.kind}: {recipe.lock}", 30):
-        dependencies = make_dependencies(root, rootfs, REPOSITORY / "requirements" / recipe.lock)
+    rootfs = root / f"rootfs-{make_key(Path(__file__).with_name('rootfs.py'))}"
+    steps = [Step(rootfs, "Debian's Python 3.11", 12, write_rootfs)]
+    steps += [make_dependencies_step(root, rootfs, recipe) for recipe in recipes]
+    steps += [make_gpu_step(cache_root()) for recipe in recipes if recipe.emulated_gpu]
+    make_missing(steps)
+    return [build_image(root, rootfs, recipe) for recipe in recipes]
+
+
+def build_image(root: Path, rootfs: Path, recipe: Recipe) -> Image:
+    version = read_version()
+    image = Image(
+        recipe.kind,
+        f"localhost/vinoserve-{recipe.kind}:{version}",
+        root / f"vinoserve-{recipe.kind}-{version}.tar",
+    )
     layers = [
         Layer(((rootfs, ""),), "Debian 12 with Python 3.11"),
-        Layer(((dependencies, PACKAGE_FOLDER),), f"requirements/{recipe.lock}"),
+        Layer(
+            ((make_dependencies_step(root, rootfs, recipe).dest, PACKAGE_FOLDER),),
+            f"requirements/{recipe.code}.lock",
+        ),
     ]
     env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "SSL_CERT_FILE": f"/{BUNDLE}"}
     if recipe.emulated_gpu:
-        with progress.step(f"{recipe.kind}: the emulated GPU", 30):
-            prefix, kernels = install(cache_root()), kernel_cache(cache_root())
         layers += [
-            Layer(((prefix, str(FAKEGPU_PREFIX)),), "emulated GPU"),
-            Layer(((kernels, str(FAKEGPU_KERNELS)),), "kernels built for the emulated GPU"),
+            Layer(((make_gpu_step(cache_root()).dest, str(FAKEGPU_PREFIX)),), "emulated GPU"),
+            Layer(
+                ((kernel_cache(cache_root()), str(FAKEGPU_KERNELS)),), "kernels built for the emulated GPU"
+            ),
         ]
         caches = {"FAKEGPU_CACHE_RO": str(FAKEGPU_KERNELS), "FAKEGPU_CACHE": "/tmp/fakegpu"}
         env |= make_environment(FAKEGPU_PREFIX, 1, caches)
-    with progress.step(f"{recipe.kind}: {tag}", 3):
-        code = write_code(root, rootfs, recipe)
-        layers.append(Layer(((code, ""),), "vinoserve"))
-        config = ImageConfig(
-            command=recipe.command,
-            entrypoint=("/usr/local/bin/vinoserve",),
-            env=env,
-            labels={
-                "org.opencontainers.image.title": f"vinoserve-{recipe.kind}",
-                "org.opencontainers.image.version": read_project()["version"],
-                "org.opencontainers.image.licenses": read_project()["license"],
-            },
-            user=f"{USER}:{USER}",
-        )
-        archive = root / f"vinoserve-{recipe.kind}-{read_project()['version']}.tar"
-        digest = write_image(archive, tag, layers, config, root / "layers")
-    return Image(recipe.kind, tag, archive, digest)
+    layers.append(Layer(((make_code(root, rootfs, recipe), ""),), "vinoserve"))
+    config = ImageConfig(
+        command=recipe.command,
+        entrypoint=("/usr/local/bin/vinoserve",),
+        env=env,
+        labels={
+            "org.opencontainers.image.title": f"vinoserve-{recipe.kind}",
+            "org.opencontainers.image.version": version,
+            "org.opencontainers.image.licenses": "Apache-2.0",
+        },
+        user=f"{USER}:{USER}",
+    )
+    with lock(root / ".lock"):
+        write_image(image.archive, image.tag, layers, config, root / "layers")
+    say(f"{image.tag} is in {image.archive} ({image.archive.stat().st_size / 1e6:.0f} MB)")
+    return image
 
 
-def make_rootfs(root: Path) -> Path:
-    return make_once(root / f"rootfs-{make_key(PACKAGES, APPLETS)}", write_rootfs)
-
-
-def make_dependencies(root: Path, rootfs: Path, lock: Path) -> Path:
+def make_dependencies_step(root: Path, rootfs: Path, recipe: Recipe) -> Step:
     """The locked packages, compiled; made once for each lock."""
+    requirements = REPOSITORY / "requirements" / f"{recipe.code}.lock"
 
     def fill(dest: Path) -> None:
-        install_target(lock, dest)
+        install_target(requirements, dest)
         remove(dest / "bin")  # scripts for a Python that is not there
+        remove(dest / "openvino_telemetry")  # OpenVINO does without it; a server reports to nobody
         compile_python(rootfs, dest, f"/{PACKAGE_FOLDER}")
 
-    return make_once(root / f"{lock.stem}-{make_key(lock)}", fill)
+    key = make_key(requirements, rootfs.name)
+    return Step(root / f"{requirements.stem}-{key}", f"requirements/{recipe.code}.lock", 30, fill)
 
 
-def write_code(root: Path, rootfs: Path, recipe: Recipe) -> Path:
-    """The project's own packages and the command `vinoserve`; made once for each state of the code."""
-    sources = {name: REPOSITORY / folder / name for name, folder in recipe.packages.items()}
-    key = make_key(*sources.values(), REPOSITORY / "pyproject.toml", LAUNCHER)
+def make_code(root: Path, rootfs: Path, recipe: Recipe) -> Path:
+    """The project's own code and the command `vinoserve`, compiled; made once for each state of the code."""
 
     def fill(dest: Path) -> None:
         packages = dest / PACKAGE_FOLDER
-        packages.mkdir(parents=True)
-        for name, source in sources.items():
-            shutil.copytree(source, packages / name, ignore=shutil.ignore_patterns("__pycache__"))
+        write_code(recipe.code, packages, dest / "usr/local/bin")
         compile_python(rootfs, packages, f"/{PACKAGE_FOLDER}")
-        write_metadata(packages)
-        launcher = dest / "usr/local/bin/vinoserve"
-        launcher.parent.mkdir(parents=True)
-        launcher.write_text(LAUNCHER)
-        launcher.chmod(0o755)
 
-    return make_once(root / f"{recipe.kind}-code-{key}", fill)
-
-
-def write_metadata(packages: Path) -> None:
-    """What importlib.metadata needs to tell the version."""
-    project = read_project()
-    info = packages / f"vinoserve-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.4\nName: vinoserve\nVersion: {project['version']}\n")
+    key = make_key(*list_sources(recipe.code), LAUNCHER, read_version(), rootfs.name)
+    return make_once(root / f"{recipe.code}-code-{key}", fill)

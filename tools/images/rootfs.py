@@ -35,7 +35,7 @@ PACKAGES = [
     "zlib1g",
 ]
 #: applets of busybox that make a look into a container possible
-APPLETS = ["cat", "echo", "env", "grep", "head", "id", "ls", "ps", "sh", "sleep", "stat", "tail", "wget"]
+APPLETS = ["cat", "echo", "grep", "head", "id", "ls", "ps", "sh", "sleep", "stat", "tail", "wget"]
 UNUSED = [
     "usr/share/doc",
     "usr/share/man",
@@ -56,6 +56,7 @@ def write_rootfs(dest: Path) -> None:
         shutil.rmtree(dest / folder, ignore_errors=True)
     for name in ("python3", "python"):
         (dest / "usr/bin" / name).symlink_to("python3.11")
+    (dest / "usr/bin/env").symlink_to("../../bin/busybox")  # where scripts look for it
     for applet in APPLETS:
         link = dest / "bin" / applet
         if not link.exists():

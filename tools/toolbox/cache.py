@@ -51,7 +51,7 @@ def make_once(dest: Path, fill: Callable[[Path], None]) -> Path:
     """
     if dest.exists():
         return dest
-    with lock(dest.with_name(f".{dest.name}.lock")):
+    with lock(dest.parent / ".lock"):
         if dest.exists():
             return dest
         with tempfile.TemporaryDirectory(

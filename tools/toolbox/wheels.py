@@ -19,9 +19,10 @@ def install_target(lock: Path, dest: Path) -> None:
                 "--only-binary",
                 ":all:",
             ),
-            *("--require-hashes", "--no-deps", "--link-mode", "copy", "-r", lock),
+            *("--require-hashes", "--no-deps", "-r", lock),
         ]
     )
+    (dest / ".lock").unlink(missing_ok=True)  # uv's own, of no use in what is made of this
 
 
 def install_prefix(lock: Path, dest: Path) -> None:
@@ -29,6 +30,7 @@ def install_prefix(lock: Path, dest: Path) -> None:
     run(
         [
             *(find_uv(), "pip", "install", "--quiet", "--python", sys.executable, "--prefix", dest),
-            *("--require-hashes", "--no-deps", "--link-mode", "copy", "-r", lock),
+            *("--require-hashes", "--no-deps", "-r", lock),
         ]
     )
+    (dest / ".lock").unlink(missing_ok=True)  # uv's own, of no use in what is made of this
