@@ -63,10 +63,15 @@ def test_ready_of_an_older_generation_is_not_ready() -> None:
         waiting.wait_ready(Cluster(stale), "ns", "ppocr", 5)
 
 
-def test_a_stalled_service_is_not_waited_for() -> None:
+def test_a_service_that_stays_stalled_is_not_waited_for() -> None:
     stalled = make_service(("Ready", "False", "DigestMismatch"), ("Stalled", "True", "DigestMismatch"))
     with pytest.raises(ToolError, match="will not become Ready: DigestMismatch: so it is"):
         waiting.wait_ready(Cluster(stalled), "ns", "ppocr", 60)
+
+
+def test_a_service_that_stalls_for_a_moment_is_waited_for() -> None:
+    stalled = make_service(("Ready", "False", "Unschedulable"), ("Stalled", "True", "Unschedulable"))
+    assert waiting.wait_ready(Cluster(stalled, stalled, BUSY, DONE), "ns", "ppocr", 60) is DONE
 
 
 def test_a_deleted_service_is_not_waited_for() -> None:

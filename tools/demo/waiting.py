@@ -9,6 +9,7 @@ from tools.toolbox.progress import say, show_time
 
 PAUSE = 0.5  # seconds between two looks
 BEAT = 10  # seconds after which the same is said again
+STALLED = 30  # seconds: a rollout may be in its own way for a moment
 
 
 def find_condition(service: dict[str, Any], kind: str) -> dict[str, str]:
@@ -30,7 +31,7 @@ def describe(service: dict[str, Any]) -> str:
 
 def wait_ready(access: Access, namespace: str, name: str, seconds: float) -> dict[str, Any]:
     """The InferenceService once it is Ready. Raises ToolError when it says that it will not be, or it takes too long."""
-    started = said_at = time.monotonic()
+    started = said_at = going_at = time.monotonic()
     said = ""
     while True:
         service = access.get("-n", namespace, f"inferenceservice/{name}")
@@ -42,7 +43,9 @@ def wait_ready(access: Access, namespace: str, name: str, seconds: float) -> dic
             said, said_at = state, now
         if find_condition(service, "Ready").get("status") == "True":
             return service
-        if find_condition(service, "Stalled").get("status") == "True":
+        if find_condition(service, "Stalled").get("status") != "True":
+            going_at = now
+        if now - going_at >= STALLED:
             raise ToolError(f"it will not become Ready: {state}")
         if now - started > seconds:
             raise ToolError(f"not Ready after {show_time(seconds)}: {state}")
