@@ -2,12 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from vinoserve_api.base import Document
 
 
-class Condition(Document):
+class StatusDocument(Document):
+    """Written by our own programs: Python names are welcome too."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+
+class Condition(StatusDocument):
     type: str
     status: Literal["True", "False", "Unknown"]
     reason: str
@@ -16,7 +22,7 @@ class Condition(Document):
     observed_generation: int | None = None
 
 
-class TensorStatus(Document):
+class TensorStatus(StatusDocument):
     """A tensor as clients see it."""
 
     name: str
@@ -24,7 +30,7 @@ class TensorStatus(Document):
     shape: tuple[int, ...] = Field(description="-1: any size.")
 
 
-class ModelStatus(Document):
+class ModelStatus(StatusDocument):
     uri: str
     digest: str | None = Field(None, description="What was fetched, as sha256:….")
     format: str | None = None
@@ -33,7 +39,7 @@ class ModelStatus(Document):
     outputs: tuple[TensorStatus, ...] = ()
 
 
-class EffectiveProperty(Document):
+class EffectiveProperty(StatusDocument):
     """A property where OpenVINO took something else than was asked for."""
 
     device: str
@@ -42,7 +48,7 @@ class EffectiveProperty(Document):
     effective: str
 
 
-class Startup(Document):
+class Startup(StatusDocument):
     """What a pod's start was spent on."""
 
     fetch_seconds: float | None = None
@@ -52,7 +58,7 @@ class Startup(Document):
     warmup_seconds: float | None = None
 
 
-class PodStatus(Document):
+class PodStatus(StatusDocument):
     name: str
     node: str | None = None
     ready: bool
@@ -60,14 +66,14 @@ class PodStatus(Document):
     startup: Startup | None = None
 
 
-class Failure(Document):
+class Failure(StatusDocument):
     reason: str
     message: str
     pod: str | None = None
     time: str | None = None
 
 
-class InferenceServiceStatus(Document):
+class InferenceServiceStatus(StatusDocument):
     observed_generation: int | None = None
     conditions: tuple[Condition, ...] = ()
     replicas: int | None = None
