@@ -1,9 +1,10 @@
 """What is made once is made whole; what is missing is named."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tools.devcluster.golang import read_version
+from tools.devcluster.golang import find_go, read_version
 from tools.toolbox.cache import cache_root, make_key, make_once
 from tools.toolbox.errors import ToolError, run_main
 from tools.toolbox.programs import need, run
@@ -83,3 +84,43 @@ def test_versions_and_times() -> None:
     assert read_version("go1.26.8\n") == (1, 26, 8)
     assert read_version("go1.27") == (1, 27, 0)
     assert (show_time(45), show_time(290)) == ("45 s", "4 min 50 s")
+
+
+@pytest.fixture
+def fake_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """A `go` of a version, on PATH or beside this Python."""
+    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:/usr/bin:/bin")
+    monkeypatch.setattr("sys.executable", str(tmp_path / "venv/python"))
+
+    def make(place: str, version: str) -> Path:
+        go = tmp_path / place / "go"
+        go.parent.mkdir()
+        go.write_text(f"#!/bin/sh\necho go{version}\n")
+        go.chmod(0o755)
+        return go
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("on_path", "in_venv", "chosen", "toolchain"),
+    [
+        ("1.26.9", "1.26.6", "path", "local"),
+        ("1.27.0", "1.26.8", "venv", "local"),
+        ("1.22.1", "1.26.6", "path", "go1.26.8"),
+        ("1.19.8", "1.26.6", "venv", "go1.26.8"),
+    ],
+)
+def test_the_compiler_that_fits_is_chosen(
+    fake_go: Callable[[str, str], Path], on_path: str, in_venv: str, chosen: str, toolchain: str
+) -> None:
+    made = {"path": fake_go("path", on_path), "venv": fake_go("venv", in_venv)}
+    go, env = find_go()
+    assert go == str(made[chosen])
+    assert env["GOTOOLCHAIN"] == toolchain
+
+
+def test_a_compiler_too_old_is_named(fake_go: Callable[[str, str], Path]) -> None:
+    fake_go("path", "1.19.8")
+    with pytest.raises(ToolError, match=r"go is 1\.19\.8: run `make setup`"):
+        find_go()

@@ -5,7 +5,7 @@ import shutil
 from functools import cached_property
 from pathlib import Path
 
-from tools.devcluster.golang import VERSION, find_go, make_go_environment
+from tools.devcluster.golang import VERSION, find_go
 from tools.devcluster.layout import BUSYBOX_IMAGE, PAUSE_IMAGE, Build
 from tools.images.mkimage import ImageConfig, Layer, write_image
 from tools.toolbox.cache import cache_root, make_key
@@ -143,25 +143,21 @@ class Go:
     """The compiler, looked for when the first step needs it."""
 
     @cached_property
-    def command(self) -> str:
+    def found(self) -> tuple[str, dict[str, str]]:
         return find_go()
 
-    @cached_property
-    def env(self) -> dict[str, str]:
-        return make_go_environment(self.command)
+    def run(self, module: Path, *args: str | Path) -> None:
+        go, env = self.found
+        run([go, *args], cwd=module, env=env)
 
     def download(self, dest: Path) -> None:
         """All modules that are compiled, before the long steps: a network that does not answer shows early."""
         for module, packages in ((KUBERNETES, ["./..."]), (NODE, ["./...", "tool"])):
-            run([self.command, "list", "-deps", *packages], cwd=module, env=self.env)
+            self.run(module, "list", "-deps", *packages)
         dest.touch()
 
     def build(self, module: Path, package: str, dest: Path, flags: str) -> None:
-        run(
-            [self.command, "build", "-trimpath", "-ldflags", f"-s -w {flags}", "-o", dest, package],
-            cwd=module,
-            env=self.env,
-        )
+        self.run(module, "build", "-trimpath", "-ldflags", f"-s -w {flags}", "-o", dest, package)
 
 
 def read_pin(module: Path, name: str) -> str:

@@ -3,45 +3,52 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from tools.toolbox.errors import ToolError
+from tools.toolbox.programs import run
 
 #: Kubernetes 1.36's OpenAPI breaks with the new JSON package of Go 1.27; containerd's module asks for no less than this.
 VERSION = (1, 26, 8)
 TOO_NEW = (1, 27)
+CAN_FETCH = (1, 21)
 
 
-def find_go() -> str:
-    """A `go` that is, or can fetch, the pinned version."""
-    beside = Path(sys.executable).with_name("go")
-    found = shutil.which("go") or (str(beside) if beside.exists() else None)
-    if not found:
-        raise ToolError("go not found: run `make setup` first (it brings one), or install Go 1.21 or newer")
-    return found
+def find_go() -> tuple[str, dict[str, str]]:
+    """A `go` that is, or can fetch, the pinned version, and the environment for builds with it."""
+    found = [shutil.which("go"), str(Path(sys.executable).with_name("go"))]
+    versions = {go: ask_version(go) for go in found if go and Path(go).exists()}
+    for go, version in versions.items():
+        if VERSION <= version < TOO_NEW:
+            return go, make_go_environment("local")
+    for go, version in versions.items():
+        if version >= CAN_FETCH:
+            return go, make_go_environment("go" + ".".join(map(str, VERSION)))
+    seen = (
+        ", ".join(f"{go} is {'.'.join(map(str, version))}" for go, version in versions.items())
+        or "go not found"
+    )
+    raise ToolError(f"{seen}: run `make setup` first (it brings a Go), or install Go 1.21 or newer")
 
 
-def make_go_environment(go: str) -> dict[str, str]:
-    """The environment for builds: pinned modules only, no C compiler, the user's own Go caches.
+def make_go_environment(toolchain: str) -> dict[str, str]:
+    """Pinned modules only, no C compiler, the user's own Go caches.
 
-    A Go that does not fit is told to fetch the pinned toolchain, which it does through the module proxy and checks.
+    `toolchain` go1.26.8: Go fetches that one through the module proxy and checks it.
     """
-    env = {
+    return {
         **os.environ,
         "CGO_ENABLED": "0",
         "GOFLAGS": "-mod=readonly -buildvcs=false",
         "GOOS": "linux",
+        "GOTOOLCHAIN": toolchain,
         "GOWORK": "off",
-        "GOTOOLCHAIN": "local",
     }
-    version = read_version(
-        subprocess.run([go, "env", "GOVERSION"], env=env, capture_output=True, text=True, check=True).stdout
-    )
-    if not VERSION <= version < TOO_NEW:
-        env["GOTOOLCHAIN"] = "go" + ".".join(map(str, VERSION))
-    return env
+
+
+def ask_version(go: str) -> tuple[int, ...]:
+    return read_version(run([go, "env", "GOVERSION"], env=make_go_environment("local")).stdout)
 
 
 def read_version(text: str) -> tuple[int, ...]:
