@@ -15,9 +15,10 @@ from collections.abc import Callable
 from typing import Final
 
 import aiohttp
-from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client import ApiClient, ApiException, V1Lease, V1ObjectMeta
 from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
+from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
 from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 
 LEASE_SECONDS: Final = 15
@@ -28,6 +29,18 @@ RETRY_SECONDS: Final = 2
 
 # Every renewal that meets a busy API server is logged there with a traceback; what matters is `Lease.held`.
 logging.getLogger("kubernetes.aio.leaderelection").setLevel(logging.CRITICAL)
+
+
+class _Lock(LeaseLock):
+    """The library's, which in 37.0 asks for `pretty=True` when it makes a Lease, and its own client refuses that."""
+
+    async def create(self, name: str, namespace: str, election_record: LeaderElectionRecord) -> bool:
+        lease = V1Lease(metadata=V1ObjectMeta(name=name), spec=self.update_lease(election_record))
+        try:
+            await self.api_instance.create_namespaced_lease(namespace, lease)
+        except ApiException:
+            return False
+        return True
 
 
 async def _nothing() -> None:
@@ -51,7 +64,7 @@ class Lease:
         self._acquired = asyncio.Event()
         self._election = LeaderElection(
             Config(
-                LeaseLock(name, namespace, self.identity, client),
+                _Lock(name, namespace, self.identity, client),
                 lease_duration=LEASE_SECONDS,
                 renew_deadline=RENEW_DEADLINE_SECONDS,
                 retry_period=RETRY_SECONDS,

@@ -117,8 +117,8 @@ def _make_pod_fields(service: InferenceService, access: DeviceAccess) -> dict[st
     fields = {
         "nodeSelector": node_selector,
         "tolerations": [t.dump() for t in dict.fromkeys((*access.tolerations, *pod.tolerations))],
-        "affinity": pod.affinity,
-        "topologySpreadConstraints": list(pod.topology_spread_constraints),
+        "affinity": pod.affinity.dump() if pod.affinity else None,
+        "topologySpreadConstraints": [c.dump() for c in pod.topology_spread_constraints],
         "priorityClassName": pod.priority_class_name,
         "serviceAccountName": pod.service_account_name,
         "runtimeClassName": pod.runtime_class_name or access.runtime_class_name,

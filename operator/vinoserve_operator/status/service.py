@@ -151,7 +151,7 @@ def _judge_model(look: Look, rollout: Rollout, worst: tuple[PodView, Diagnosis] 
     if worst and worst[0].config == acceptance.config and (worst[1].stuck or not ready):
         return Verdict("False", worst[1].reason, _blame(*worst))
     if ready:
-        return Verdict("True", ProgressReason.LOADED, f"{_count(len(ready))} serve it")
+        return Verdict("True", ProgressReason.LOADED, f"served by {_count(len(ready))}")
     if rollout.refusal:
         return rollout.refusal
     return Verdict("False", ProgressReason.PENDING, "no pod is there yet")
