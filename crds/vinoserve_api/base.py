@@ -1,7 +1,8 @@
 """What every document of the API has in common: frozen, strict, camelCase on the wire."""
 
 import json
-from typing import Any, Self, get_args
+from collections.abc import Iterator
+from typing import Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -38,22 +39,22 @@ def wire_fields(model: type[Document]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def wire_default(field: FieldInfo) -> Any | None:
-    """What the API server fills in for the field (the schema's `default`), or None.
-
-    A part whose own fields have defaults is `{}`, which they then fill. Empty lists and maps are no defaults: they would
-    only make every stored object longer.
-    """
-    default = field.default
-    if field.is_required() or default is None:
-        return None
-    if isinstance(default, Document):
-        return {} if any(wire_default(f) is not None for f in wire_fields(type(default)).values()) else None
-    return None if default in ((), {}) else default
-
-
 def document_in(annotation: Any) -> type[Document] | None:
     """The document that a field holds, by itself, in a list or optionally; None where it holds values."""
     if isinstance(annotation, type) and issubclass(annotation, Document):
         return annotation
     return next((found for arg in get_args(annotation) if (found := document_in(arg))), None)
+
+
+def is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is tuple or any(is_list(arg) for arg in get_args(annotation))
+
+
+def walk_fields(model: type[Document], at: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every field below a document, with its path; `[]` stands for the items of a list."""
+    for name, field in wire_fields(model).items():
+        path = f"{at}.{name}" if at else name
+        yield path, field
+        part = document_in(field.annotation)
+        if part:
+            yield from walk_fields(part, path + ("[]" if is_list(field.annotation) else ""))

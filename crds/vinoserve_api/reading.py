@@ -8,11 +8,11 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from vinoserve_api.base import Document, document_in, wire_default, wire_fields
+from vinoserve_api.base import Document, document_in, walk_fields, wire_fields
 from vinoserve_api.fields import quoted
 from vinoserve_api.problem import InvalidObject, Problem, path_of
 from vinoserve_api.rules import check_class, check_service
-from vinoserve_api.v1alpha1 import AcceleratorClass, InferenceService
+from vinoserve_api.v1alpha1 import AcceleratorClass, InferenceService, ResourceList
 
 _Object = TypeVar("_Object", InferenceService, AcceleratorClass)
 
@@ -31,49 +31,22 @@ def _read(
     model: type[_Object], document: Mapping[str, Any], check: Callable[[_Object], tuple[Problem, ...]]
 ) -> _Object:
     """What relates fields to each other is checked once each of them is sound: before that it would mislead."""
-    wire = {key: value for key, value in document.items() if key != "status"}
-    problems: list[Problem] = []
-    wire = _without_nulls(wire, model, (), problems)
-    if problems:
-        raise InvalidObject(problems)
+    wire = _without_nulls({key: value for key, value in document.items() if key != "status"})
     try:
         found = model.load(wire)
     except ValidationError as error:
-        raise InvalidObject(_translate(model, e) for e in error.errors(include_url=False)) from None
-    problems.extend(check(found))
+        raise InvalidObject(_translate_all(model, error)) from None
+    problems = check(found)
     if problems:
         raise InvalidObject(problems)
     return found
 
 
-def _without_nulls(
-    wire: dict[str, Any], model: type[Document], at: tuple[str | int, ...], problems: list[Problem]
-) -> dict[str, Any]:
-    """As the API server has it: null takes the default where there is one, and is no value elsewhere."""
-    fields = wire_fields(model)
-    kept: dict[str, Any] = {}
-    for name, value in wire.items():
-        field = fields.get(name)
-        path = (*at, name)
-        part = document_in(field.annotation) if field else None
-        if value is None and field is not None:
-            if wire_default(field) is None and not _is_metadata(path):
-                problems.append(Problem(path_of(path), "is null; write a value, or leave the field out"))
-        elif part and isinstance(value, dict):
-            kept[name] = _without_nulls(value, part, path, problems)
-        elif part and isinstance(value, list):
-            kept[name] = [
-                _without_nulls(item, part, (*path, i), problems) if isinstance(item, dict) else item
-                for i, item in enumerate(value)
-            ]
-        else:
-            kept[name] = value
-    return kept
-
-
-def _is_metadata(path: tuple[str | int, ...]) -> bool:
-    """Serialized metadata may hold nulls (creationTimestamp)."""
-    return path[0] == "metadata" and len(path) > 1
+def _without_nulls(value: Any) -> Any:
+    """As the API server has it: what is null in a map is left out. In a list null stays, and is refused."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(part) for key, part in value.items() if part is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 # --- pydantic's findings in plain English
@@ -86,6 +59,15 @@ _WANTED: Final = {
     "bool_type": "true or false", "tuple_type": "a list", "dict_type": "a map of names to values",
     "model_type": "a map of fields", "model_attributes_type": "a map of fields", "finite_number": "a finite number",
 }  # fmt: skip
+
+
+def _translate_all(model: type[Document], error: ValidationError) -> Iterator[Problem]:
+    found = error.errors(include_url=False)
+    for one in found:
+        # A list whose items are wrong is not short of items, as pydantic has it.
+        items_wrong = any(o["loc"][: len(one["loc"])] == one["loc"] != o["loc"] for o in found)
+        if one["type"] != "too_short" or not items_wrong:
+            yield _translate(model, one)
 
 
 def _translate(model: type[Document], error: ErrorDetails) -> Problem:
@@ -139,9 +121,19 @@ def _explain_type(value: object, wanted: str) -> str:
     return f"{quoted(value)} is {found}; {wanted} belongs here{hint}"
 
 
+#: What other programs call OpenVINO's element types and filters.
+_SYNONYMS: Final = {
+    "bool": "boolean", "half": "f16", "float16": "f16", "fp16": "f16", "bfloat16": "bf16", "float": "f32", "float32": "f32",
+    "fp32": "f32", "double": "f64", "float64": "f64", "fp64": "f64", "int8": "i8", "int16": "i16", "int": "i32", "int32": "i32",
+    "long": "i64", "int64": "i64", "byte": "u8", "uint8": "u8", "uint16": "u16", "uint32": "u32", "uint64": "u64",
+    "bilinear": "linear", "bicubic": "cubic", "grey": "GRAY", "rgba": "RGBX", "bgra": "BGRX",
+}  # fmt: skip
+
+
 def _explain_choice(value: object, choices: list[str]) -> str:
     allowed = choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
     by_name = {choice.lower(): choice for choice in choices}
+    by_name |= {name: choice for name, choice in _SYNONYMS.items() if choice in choices}
     close = get_close_matches(str(value).lower(), by_name, n=1) if len(choices) > 1 else []
     return f"{quoted(value)} is not {allowed}" + (f"; did you mean {by_name[close[0]]}?" if close else "")
 
@@ -152,7 +144,11 @@ def _explain_unknown(model: type[Document], location: list[int | str]) -> str:
     siblings = list(wire_fields(owner)) if owner else []
     by_name = {sibling.lower(): sibling for sibling in siblings}
     plain = name.lower().replace("_", "").replace("-", "")
-    homes = [path for path in _paths(model) if path.rpartition(".")[2] == name]
+    homes = [
+        path for path, _ in walk_fields(model) if path.startswith("spec.") and path.rpartition(".")[2] == name
+    ]
+    if "/" in name and owner is ResourceList:
+        return "accelerators are not asked for here; write spec.accelerators, or leave it to targetDevice"
     close = get_close_matches(plain, by_name, n=1, cutoff=0.9 if homes else 0.7)
     if close:
         return f"unknown field; did you mean {by_name[close[0]]}?"
@@ -174,16 +170,3 @@ def _describe(model: type[Document], location: list[int | str]) -> str:
     owner = _document_at(model, location[:-1])
     field = wire_fields(owner).get(str(location[-1])) if owner else None
     return f": {field.description}" if field and field.description else "; write it"
-
-
-def _paths(model: type[Document], at: str = "") -> Iterator[str]:
-    """Every field that users write, `[]` for the items of a list."""
-    for name, field in wire_fields(model).items():
-        if not at and name != "spec":
-            continue
-        path = f"{at}.{name}" if at else name
-        yield path
-        part = document_in(field.annotation)
-        if part:
-            is_list = "tuple" in str(field.annotation)
-            yield from _paths(part, path + ("[]" if is_list else ""))

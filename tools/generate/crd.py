@@ -1,8 +1,10 @@
 """The CustomResourceDefinitions."""
 
+import copy
 from typing import Any, Final
 
 from tools.generate.schema import Schema, at, in_order, make_schema, walk
+
 from vinoserve_api.properties import BLOCKS, json_schema
 from vinoserve_api.rules import CLASS_CEL, SERVICE_CEL, CelRule
 from vinoserve_api.v1alpha1 import GROUP, VERSION, AcceleratorClass, InferenceService
@@ -56,8 +58,8 @@ def make_service_crd() -> dict[str, Any]:
             _column("Model", ".spec.model.uri", "Where the model is."),
             _column("Device", ".spec.targetDevice", "The device that was asked for."),
             _column("Runs-On", ".status.runsOn", "What runs it."),
-            _column("Replicas", ".status.replicas", "How many pods there are.", type="integer"),
-            _column("Age", ".metadata.creationTimestamp", type="date"),
+            _column("Replicas", ".status.replicas", "How many pods there are.", kind="integer"),
+            _column("Age", ".metadata.creationTimestamp", kind="date"),
             _column("URL", ".status.url", "Where clients reach it in the cluster.", priority=1),
         ],
     )
@@ -80,9 +82,9 @@ def make_class_crd() -> dict[str, Any]:
             _column("Access", ".spec.access", "How pods get it."),
             _column("Resource", ".spec.devicePlugin.resourceName", "The extended resource."),
             _column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether a node offers it."),
-            _column("Nodes", ".status.nodes", "Nodes that offer it.", type="integer"),
-            _column("Allocatable", ".status.allocatable", "Units that they offer.", type="integer"),
-            _column("Age", ".metadata.creationTimestamp", type="date"),
+            _column("Nodes", ".status.nodes", "Nodes that offer it.", kind="integer"),
+            _column("Allocatable", ".status.allocatable", "Units that they offer.", kind="integer"),
+            _column("Age", ".metadata.creationTimestamp", kind="date"),
         ],
     )
 
@@ -101,7 +103,10 @@ def make_service_schema() -> Schema:
         "type": "object",
         "description": unchecked["description"],
         "properties": {
-            block: {**unchecked["additionalProperties"], "description": f"For {block}: values as text."}
+            block: {
+                **copy.deepcopy(unchecked["additionalProperties"]),
+                "description": f"For {block}: values as text.",
+            }
             for block in BLOCKS
         },
     }
@@ -143,9 +148,9 @@ def _validation(rule: CelRule) -> dict[str, str]:
 
 
 def _column(
-    name: str, path: str, description: str = "", *, type: str = "string", priority: int = 0
-) -> dict[str, Any]:  # noqa: A002
-    column: dict[str, Any] = {"name": name, "type": type, "jsonPath": path}
+    name: str, path: str, description: str = "", *, kind: str = "string", priority: int = 0
+) -> dict[str, Any]:
+    column: dict[str, Any] = {"name": name, "type": kind, "jsonPath": path}
     if description:
         column["description"] = description
     if priority:

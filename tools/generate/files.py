@@ -3,7 +3,6 @@
 from typing import Any
 
 import yaml
-
 from tools.generate.chart import make_chart_readme
 from tools.generate.crd import make_class_crd, make_service_crd
 
@@ -21,7 +20,7 @@ def make_files() -> dict[str, str]:
 
 
 class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, _data: Any) -> bool:
         return True
 
 

@@ -39,6 +39,15 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
         schema["enum"] = [node["const"]]
     if schema.get("additionalProperties") is False:
         del schema["additionalProperties"]  # the API server refuses unknown fields by itself
+    key_rules = node.get("propertyNames", {}).get("x-kubernetes-validations", [])
+    if key_rules:
+        schema["x-kubernetes-validations"] = [
+            {
+                "rule": rule["rule"].replace("self.", "k.").join(("self.all(k, ", ")")),
+                "message": f"a key in it {rule['message']}",
+            }
+            for rule in key_rules
+        ]
     default = _default(schema.pop("default", None))
     if default is not None:
         schema["default"] = default
@@ -56,7 +65,7 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
 
 
 def _default(value: Any) -> Any:
-    """`{}` stands for a part whose own fields have defaults; what is empty is no default (see `base.wire_default`)."""
+    """`{}` stands for a part whose own fields have defaults; what is empty is no default: that would only make every stored object longer."""
     if isinstance(value, dict):
         return {} if any(_default(part) is not None for part in value.values()) else None
     return None if value == [] else value

@@ -5,13 +5,19 @@ as CEL goes, the same for the API server.
 """
 
 from vinoserve_api.problem import Problem
-from vinoserve_api.rules import classes, device, pods, tensors, uri
+from vinoserve_api.rules import classes, device, pods, scheduling, tensors, uri
 from vinoserve_api.rules.cel import CelRule
-from vinoserve_api.v1alpha1 import AcceleratorClass, InferenceService
+from vinoserve_api.v1alpha1 import AcceleratorClass, InferenceService, InferenceServiceSpec
 
 __all__ = ["CLASS_CEL", "SERVICE_CEL", "CelRule", "check_class", "check_service"]
 
-SERVICE_CEL: tuple[CelRule, ...] = (*uri.CEL, *tensors.CEL, *device.CEL, *pods.CEL)
+SERVICE_CEL: tuple[CelRule, ...] = (
+    *uri.CEL,
+    *tensors.CEL,
+    *device.CEL,
+    *pods.CEL,
+    *scheduling.make_rules(InferenceServiceSpec),
+)
 CLASS_CEL: tuple[CelRule, ...] = classes.CEL
 
 
@@ -24,7 +30,13 @@ def check_service(service: InferenceService) -> tuple[Problem, ...]:
         problems.append(Problem("spec.model.uri", refused))
     if model.credentials is not None and not model.uri.startswith("http"):
         problems.append(Problem("spec.model.credentials", uri.CREDENTIALS))
-    return (*problems, *tensors.check_tensors(model), *device.check_device(spec), *pods.check_pods(spec))
+    return (
+        *problems,
+        *tensors.check_tensors(model),
+        *device.check_device(spec),
+        *pods.check_pods(spec),
+        *scheduling.check_scheduling(spec),
+    )
 
 
 def check_class(accelerator_class: AcceleratorClass) -> tuple[Problem, ...]:

@@ -4,13 +4,8 @@ from collections.abc import Iterator
 
 from vinoserve_api.problem import Problem
 from vinoserve_api.rules.cel import CelRule
-from vinoserve_api.rules.pods import (
-    check_labels,
-    check_tolerations,
-    check_unique,
-    label_rules,
-    toleration_rules,
-)
+from vinoserve_api.rules.pods import check_unique
+from vinoserve_api.rules.scheduling import check_scheduling, make_rules
 from vinoserve_api.v1alpha1 import AcceleratorClassSpec
 
 PLUGIN_MISSING = "access DevicePlugin needs devicePlugin.resourceName, such as gpu.intel.com/i915"
@@ -38,8 +33,7 @@ def check_class_spec(spec: AcceleratorClassSpec) -> Iterator[Problem]:
                 if ".." in path.split("/"):
                     yield Problem(f"spec.hostPath.{field}[{i}]", NO_PARENT)
     yield from check_unique(spec.render_groups or (), "spec.renderGroups")
-    yield from check_labels(spec.node_selector, "spec.nodeSelector")
-    yield from check_tolerations(spec.tolerations, "spec.tolerations")
+    yield from check_scheduling(spec)
 
 
 CEL = (
@@ -55,6 +49,5 @@ CEL = (
         CelRule(f"spec.hostPath.{field}[]", "!('..' in self.split('/'))", NO_PARENT)
         for field in ("paths", "libraries")
     ),
-    *label_rules("spec.nodeSelector"),
-    *toleration_rules("spec.tolerations[]"),
+    *make_rules(AcceleratorClassSpec),
 )

@@ -9,6 +9,7 @@ from vinoserve_api.fields import cel_text, quoted
 from vinoserve_api.problem import Problem, path_of
 from vinoserve_api.properties import (
     BLOCKS,
+    CATALOGUE,
     check_beside_hints,
     check_property,
     check_unchecked,
@@ -135,12 +136,10 @@ def _check_affinity(spec: InferenceServiceSpec, target: Target) -> Iterator[Prob
             yield Problem(path, NOTHING_PLACED)
         for field, operators in (("types", affinity.types), ("names", affinity.names)):
             for j, operator in enumerate(operators):
-                other = placed.setdefault((field, operator), canonical)
-                if other != canonical:
-                    yield Problem(
-                        f"{path}.{field}[{j}]",
-                        f"{quoted(operator)} is placed on {other} already; name it once",
-                    )
+                here = f"{path}.{field}[{j}]"
+                before = placed.setdefault((field, operator), here)
+                if before != here:
+                    yield Problem(here, f"{quoted(operator)} is named twice, at {before} too; name it once")
 
 
 # --- the same in CEL
@@ -176,7 +175,6 @@ def _block_rules() -> Iterator[CelRule]:
             )
     for block in BLOCKS:
         known = ", ".join(f"'{key}'" for key in _keys(block))
-        managed = sorted({key for b in (*BLOCKS, "MULTI") for key in _MANAGED if lookup(b, key)})
         yield CelRule(
             f"spec.uncheckedProperties.{block}",
             f"[{known}].all(k, !(k in self))",
@@ -184,7 +182,7 @@ def _block_rules() -> Iterator[CelRule]:
         )
         yield CelRule(
             f"spec.uncheckedProperties.{block}",
-            f"[{', '.join(repr(key) for key in managed)}].all(k, !(k in self))",
+            f"[{', '.join(repr(key) for key in _UNSETTABLE)}].all(k, !(k in self))",
             "holds a property that vinoserve sets or OpenVINO only reports; remove it",
         )
     for key in _keys("AUTO"):
@@ -236,7 +234,7 @@ def _hint_rules() -> Iterator[CelRule]:
                 )
 
 
-_MANAGED = ("CACHE_DIR", "DEVICE_ID", "MULTI_DEVICE_PRIORITIES", "DEVICE_PROPERTIES")
+_UNSETTABLE = sorted({spec.key for spec in CATALOGUE if not spec.settable})
 _LISTED = f"{_TARGET}.substring(7).split(',').map(d, d == 'GPU' ? 'GPU.0' : d)"
 # ",GPU.0,CPU," of HETERO:GPU,CPU. Searching it for each name costs less than comparing all names with all names.
 _CANONICAL = "(',' + self.substring(self.indexOf(':') + 1) + ',').replace('-', '').replace('GPU,', 'GPU.0,')"

@@ -1,22 +1,16 @@
 """Caches, limits, resources, and what else the pods shall have."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from vinoserve_api.fields import cel_text, quoted
 from vinoserve_api.problem import Problem, path_of
 from vinoserve_api.quantity import quantity_value
 from vinoserve_api.rules.cel import CelRule
-from vinoserve_api.v1alpha1 import InferenceServiceSpec, Resources, Toleration
+from vinoserve_api.v1alpha1 import InferenceServiceSpec, Resources
 
-_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
-_PREFIX = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-LABEL_KEY = rf"^({_PREFIX}/)?{_NAME}$"
-LABEL_VALUE = rf"^({_NAME})?$"
 RESERVED = r"^(app\.kubernetes\.io|(.*\.)?vinoserve\.dev)/"
 
-KEY = "is not a label's or annotation's key; write NAME or DOMAIN/NAME, of letters, digits, '-', '_' and '.'"
-VALUE = "is not a label's value; write at most 63 letters, digits, '-', '_' and '.', a letter or digit first and last"
 OWN_KEY = "app.kubernetes.io/ and vinoserve.dev/ belong to vinoserve; use a prefix of your own"
 
 CLAIM_MISSING = "type PersistentVolumeClaim needs claimName: write the name of a claim in the same namespace"
@@ -34,10 +28,8 @@ def check_pods(spec: InferenceServiceSpec) -> Iterator[Problem]:
     yield from _check_limits(spec)
     yield from _check_resources(spec.resources)
     template = spec.pod_template
-    yield from check_labels(template.labels, "spec.podTemplate.labels", own=True)
-    yield from check_labels(template.annotations, "spec.podTemplate.annotations", own=True, values=False)
-    yield from check_labels(template.node_selector, "spec.podTemplate.nodeSelector")
-    yield from check_tolerations(template.tolerations, "spec.podTemplate.tolerations")
+    yield from _check_own_keys(template.labels, "spec.podTemplate.labels")
+    yield from _check_own_keys(template.annotations, "spec.podTemplate.annotations")
     yield from check_unique(
         [secret.name for secret in template.image_pull_secrets], "spec.podTemplate.imagePullSecrets", "name"
     )
@@ -105,81 +97,13 @@ def _check_resources(resources: Resources) -> Iterator[Problem]:
             )
 
 
-def check_labels(
-    labels: Mapping[str, str], path: str, *, own: bool = False, values: bool = True
-) -> Iterator[Problem]:
-    """`own`: keys that vinoserve sets are refused. `values`: they must be labels' values (annotations' may be any)."""
-    for key, value in labels.items():
-        at = path_of([key], path)
-        if not re.fullmatch(LABEL_KEY, key) or len(key.rpartition("/")[0]) > 253:
-            yield Problem(at, f"{quoted(key)} {KEY}")
-        elif own and re.match(RESERVED, key):
-            yield Problem(at, OWN_KEY)
-        if values and not re.fullmatch(LABEL_VALUE, value):
-            yield Problem(at, f"{quoted(value)} {VALUE}")
-
-
-EXISTS_VALUE = "operator Exists takes no value; remove value, or write operator: Equal"
-KEYLESS = "a toleration without a key tolerates every taint: write operator: Exists, or a key"
-SECONDS = "tolerationSeconds goes with effect NoExecute"
-
-
-def check_tolerations(tolerations: Sequence[Toleration], path: str) -> Iterator[Problem]:
-    for i, toleration in enumerate(tolerations):
-        at = f"{path}[{i}]"
-        if toleration.operator == "Exists" and toleration.value:
-            yield Problem(f"{at}.value", EXISTS_VALUE)
-        if not toleration.key and toleration.operator != "Exists":
-            yield Problem(f"{at}.operator", KEYLESS)
-        if toleration.key and not re.fullmatch(LABEL_KEY, toleration.key):
-            yield Problem(f"{at}.key", f"{quoted(toleration.key)} {KEY}")
-        if toleration.value and not re.fullmatch(LABEL_VALUE, toleration.value):
-            yield Problem(f"{at}.value", f"{quoted(toleration.value)} {VALUE}")
-        if toleration.toleration_seconds is not None and toleration.effect != "NoExecute":
-            yield Problem(f"{at}.tolerationSeconds", SECONDS)
+def _check_own_keys(keys: Iterable[str], path: str) -> Iterator[Problem]:
+    for key in keys:
+        if re.match(RESERVED, key):
+            yield Problem(path_of([key], path), OWN_KEY)
 
 
 # --- the same in CEL
-
-
-def label_rules(at: str, *, own: bool = False, values: bool = True) -> Iterator[CelRule]:
-    yield CelRule(at, f"self.all(k, k.matches({cel_text(LABEL_KEY)}))", f"a key in it {KEY}")
-    if own:
-        yield CelRule(at, f"self.all(k, !k.matches({cel_text(RESERVED)}))", OWN_KEY)
-    if values:
-        yield CelRule(at, f"self.all(k, self[k].matches({cel_text(LABEL_VALUE)}))", f"a value in it {VALUE}")
-
-
-def toleration_rules(at: str) -> tuple[CelRule, ...]:
-    return (
-        CelRule(
-            at,
-            "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
-            EXISTS_VALUE,
-            ".value",
-        ),
-        CelRule(
-            at,
-            "has(self.key) && self.key != '' || has(self.operator) && self.operator == 'Exists'",
-            KEYLESS,
-            ".operator",
-        ),
-        CelRule(
-            at,
-            f"!has(self.key) || self.key == '' || self.key.matches({cel_text(LABEL_KEY)})",
-            f"key {KEY}",
-            ".key",
-        ),
-        CelRule(
-            at, f"!has(self.value) || self.value.matches({cel_text(LABEL_VALUE)})", f"value {VALUE}", ".value"
-        ),
-        CelRule(
-            at,
-            "!has(self.tolerationSeconds) || has(self.effect) && self.effect == 'NoExecute'",
-            SECONDS,
-            ".tolerationSeconds",
-        ),
-    )
 
 
 _QUANTITY = "(isQuantity(string({0})) ? quantity(string({0})) : quantity('1Ki'))"
@@ -243,8 +167,8 @@ CEL = (
         for name in _RESOURCES
         for f in (_field(name),)
     ),
-    *label_rules("spec.podTemplate.labels", own=True),
-    *label_rules("spec.podTemplate.annotations", own=True, values=False),
-    *label_rules("spec.podTemplate.nodeSelector"),
-    *toleration_rules("spec.podTemplate.tolerations[]"),
+    *(
+        CelRule(f"spec.podTemplate.{field}", f"self.all(k, !k.matches({cel_text(RESERVED)}))", OWN_KEY)
+        for field in ("labels", "annotations")
+    ),
 )

@@ -91,6 +91,7 @@ def _check_forms(tensor: Input) -> Iterator[Problem]:
         letters = [letter for letter in layout or "" if letter != "?"]
         if len(set(letters)) < len(letters):
             yield Problem(path, f"{quoted(layout)}: {REPEATED}")
+            return
     if tensor.shape is not None and tensor.layout and len(tensor.shape) != len(tensor.layout):
         yield Problem("layout", f"{quoted(tensor.layout)} {RANK}: {len(tensor.shape)}")
     if client_layout:
@@ -288,6 +289,7 @@ _HAS_COLOURS = (
     "has(self.client) && has(self.client.colorFormat) && has(self.model) && has(self.model.colorFormat)"
 )
 _CONVERTED = "(l in ['H', 'W'] && has(self.resize) || l == 'C' && has(self.client.colorFormat) || l == '?')"
+_COUNTS = "{" + ", ".join(f"'{colour}': {count}" for colour, count in CHANNELS.items()) + "}"
 _SIZE_SENT = f"self.client.shape[{_CLIENT_LAYOUT}.indexOf(l)]"
 _SIZE_TAKEN = "self.shape[self.layout.indexOf(l)]"
 _NUMBER_EACH = "(type({0}) == int ? string({0}) : string({0}).split('..')[0])"
@@ -403,6 +405,20 @@ CEL = (
         f" || !has(self.layout) || size({_CLIENT_LAYOUT}) == 4",
         GRAY_LAYOUT,
         ".client.layout",
+    ),
+    *(
+        CelRule(
+            _ITEM,
+            f"!({_HAS_COLOURS}) || !has({shape}) || !has(self.layout) || size({shape}) != size({layout})"
+            f" || !{layout}.contains('C') || type({shape}[{layout}.indexOf('C')]) != int"
+            f" || int({shape}[{layout}.indexOf('C')]) == -1 || int({shape}[{layout}.indexOf('C')]) == {_COUNTS}[{colour}]",
+            "RGB and BGR have 3 channels, RGBX and BGRX 4, GRAY 1; write that number for C",
+            shape.removeprefix("self"),
+        )
+        for shape, layout, colour in (
+            ("self.shape", "self.layout", "self.model.colorFormat"),
+            ("self.client.shape", _CLIENT_LAYOUT, "self.client.colorFormat"),
+        )
     ),
     CelRule(
         _ITEM,

@@ -12,7 +12,7 @@ _FORMS = "write https://HOST/PATH, pvc://CLAIM/PATH or file:PATH"
 
 _CLAIM = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _HOST = r"([A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*\.?|\[[0-9A-Fa-f:.]+\])"
-_PORT = "[1-9][0-9]{0,4}"
+_PORT = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
 
 NO_SPACES = "has white space, a control character or a backslash in it; write %20 for a space"
 NO_PARENT = "has '..' in its path; write the path without it"
@@ -20,7 +20,8 @@ NO_USERINFO = "has a user or password in it; put them into a Secret and name it 
 HTTP_DIGEST = "http:// is not protected; write https://, or set spec.model.digest"
 PVC_FORM = "pvc:// is followed by the name of a PersistentVolumeClaim: write pvc://CLAIM/PATH"
 FILE_FORM = "file: names no host; write file:PATH or file:///PATH"
-HTTPS_FORM = "names no host and file; write https://HOST/PATH"
+HTTPS_FORM = "names no host and file; write https://HOST/PATH or https://HOST:PORT/PATH"
+NOT_ASCII = "has characters beyond ASCII in it; percent-encode them"
 NO_FRAGMENT = "has '#' or '?' in it; write them as %23 and %3F where they belong to a name"
 ENCODING = "has a '%' that two hexadecimal digits don't follow; write %25 for the sign itself"
 CREDENTIALS = "credentials are for https:// alone; remove them"
@@ -85,12 +86,9 @@ def _check_claim(rest: str) -> str | None:
 
 def _check_http(uri: str, *, digest: bool) -> str | None:
     if not uri.isascii():
-        return "has characters beyond ASCII in it; percent-encode them"
+        return NOT_ASCII
     if not re.match(_HTTP, uri):
         return HTTPS_FORM
-    port = re.match(r"https?://[^/]*:([0-9]+)/", uri)
-    if port and int(port[1]) > 65535:
-        return f"{port[1]} is no port; ports go up to 65535"
     if "#" in uri:
         return "has a fragment (#…) in it, which names no file; remove it"
     return HTTP_DIGEST if uri.startswith("http:") and not digest else None
@@ -122,6 +120,7 @@ CEL = (
     _cel(_unless("file:", _FILE), FILE_FORM),
     _cel(_unless("pvc:", rf"^pvc://{_CLAIM}($|/)"), PVC_FORM),
     _cel(f"!self.startsWith('http') || self.matches({cel_text(_HTTP)})", HTTPS_FORM),
+    _cel("!self.startsWith('http') || self.matches('^[!-~]*$')", NOT_ASCII),
     _cel("self.startsWith('http') ? !self.contains('#') : !self.matches('[?#]')", NO_FRAGMENT),
     CelRule("spec.model", "!self.uri.startsWith('http:') || has(self.digest)", HTTP_DIGEST, ".uri"),
     CelRule(

@@ -7,8 +7,8 @@ from pydantic import Field
 from vinoserve_api.base import Document
 from vinoserve_api.fields import Matches
 from vinoserve_api.v1alpha1.metadata import ClusterObjectMeta
-from vinoserve_api.v1alpha1.pods import Toleration
-from vinoserve_api.v1alpha1.status import Condition
+from vinoserve_api.v1alpha1.scheduling import Toleration
+from vinoserve_api.v1alpha1.status import Condition, StatusDocument
 from vinoserve_api.v1alpha1.values import DeviceType, LabelMap, ObjectName
 
 
@@ -80,7 +80,7 @@ class AcceleratorClassSpec(Document):
     runtime_class_name: ObjectName | None = Field(None, description="RuntimeClass of the pods.")
 
 
-class AcceleratorClassStatus(Document):
+class AcceleratorClassStatus(StatusDocument):
     observed_generation: int | None = None
     conditions: tuple[Condition, ...] = ()
     nodes: int | None = Field(None, description="Nodes that offer the device.")

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from vinoserve_api.base import Document
 from vinoserve_api.device import MAX_TARGET_LENGTH
+from vinoserve_api.fields import Matches
 from vinoserve_api.v1alpha1.device import AcceleratorRequest, Hints, OperatorAffinity
 from vinoserve_api.v1alpha1.metadata import ObjectMeta
 from vinoserve_api.v1alpha1.model import Model
@@ -13,6 +14,14 @@ from vinoserve_api.v1alpha1.pods import Cache, Limits, PodTemplate, Resources, R
 from vinoserve_api.v1alpha1.status import InferenceServiceStatus
 from vinoserve_api.v1alpha1.values import OnFallback
 
+PropertyKey = Annotated[
+    str,
+    Field(max_length=128),
+    Matches(
+        r"^[A-Z][A-Z0-9_]*$",
+        "is not a property's key; write upper case letters, digits and '_', a letter first",
+    ),
+]
 Properties = dict[str, dict[str, Any]]
 
 
@@ -26,7 +35,9 @@ class InferenceServiceSpec(Document):
     properties: Properties = Field(
         {}, description="OpenVINO properties, by device; only of devices that targetDevice names."
     )
-    unchecked_properties: dict[str, dict[str, Annotated[str, Field(max_length=4096)]]] = Field(
+    unchecked_properties: dict[
+        str, Annotated[dict[PropertyKey, Annotated[str, Field(max_length=4096)]], Field(max_length=64)]
+    ] = Field(
         {},
         description="Properties that this version doesn't know, by device; passed on as they are, and named in Accepted's message.",
     )

@@ -1,11 +1,12 @@
 """What a pod is given and takes on."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from vinoserve_api.base import Document
 from vinoserve_api.fields import Matches
+from vinoserve_api.v1alpha1.scheduling import Affinity, Toleration, TopologySpreadConstraint
 from vinoserve_api.v1alpha1.values import AnnotationMap, LabelMap, ObjectName, Quantity
 
 
@@ -75,14 +76,6 @@ class Resources(Document):
     limits: ResourceList | None = Field(None, description="What a pod may use at most.")
 
 
-class Toleration(Document):
-    key: Annotated[str, Field(max_length=317)] | None = None
-    operator: Literal["Exists", "Equal"] | None = None
-    value: Annotated[str, Field(max_length=63)] | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: Annotated[int, Field(ge=0)] | None = None
-
-
 class LocalObjectReference(Document):
     name: ObjectName
 
@@ -96,9 +89,9 @@ class PodTemplate(Document):
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32)] = Field(
         (), description="Taints that the pods bear, beside the class' own."
     )
-    affinity: dict[str, Any] | None = Field(None, description="Affinity, as in a pod.")
-    topology_spread_constraints: Annotated[tuple[dict[str, Any], ...], Field(max_length=16)] = Field(
-        (), description="Topology spread constraints, as in a pod."
+    affinity: Affinity | None = Field(None, description="Affinity, as in a pod.")
+    topology_spread_constraints: Annotated[tuple[TopologySpreadConstraint, ...], Field(max_length=16)] = (
+        Field((), description="Topology spread constraints, as in a pod.")
     )
     priority_class_name: ObjectName | None = Field(None, description="PriorityClass of the pods.")
     service_account_name: ObjectName | None = Field(

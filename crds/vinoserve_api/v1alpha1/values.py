@@ -27,7 +27,7 @@ DnsLabel = Annotated[
     str,
     Field(max_length=63),
     Matches(
-        r"^[a-z]([-a-z0-9]*[a-z0-9])?$",
+        r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$",
         "is not a name; write lower case letters, digits and '-', a letter first, at most 63 characters",
     ),
 ]
@@ -72,9 +72,18 @@ Layout = Annotated[
 ]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
-LabelMap = Annotated[
-    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]], Field(max_length=64)
-]
-AnnotationMap = Annotated[
-    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=4096)]], Field(max_length=64)
-]
+_LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+_DOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+LABEL_KEY = Matches(
+    rf"^({_DOMAIN}/)?{_LABEL_NAME}$",
+    "is not a label's or annotation's key; write NAME or DOMAIN/NAME, of letters, digits, '-', '_' and '.'",
+)
+LABEL_VALUE = Matches(
+    rf"^({_LABEL_NAME})?$",
+    "is not a label's value; write at most 63 letters, digits, '-', '_' and '.', a letter or digit first and last",
+    frugal=True,
+)
+LabelKey = Annotated[str, Field(max_length=317), LABEL_KEY]
+LabelValue = Annotated[str, Field(max_length=63), LABEL_VALUE]
+LabelMap = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
+AnnotationMap = Annotated[dict[LabelKey, Annotated[str, Field(max_length=4096)]], Field(max_length=64)]
