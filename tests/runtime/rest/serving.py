@@ -124,14 +124,16 @@ class Answer:
 
 
 @contextlib.contextmanager
-def serving(engine: FakeEngine | None = None, limits: RuntimeLimits = LIMITS) -> Iterator[Running]:
-    """A server of model `m`, version 1, on a loop in another thread."""
+def serving(
+    engine: FakeEngine | None = None, limits: RuntimeLimits = LIMITS, name: str = "m"
+) -> Iterator[Running]:
+    """A server of version 1 of a model, on a loop in another thread."""
     ready = threading.Event()
     found: list[Running] = []
     stop = asyncio.Event()
 
     async def run() -> None:
-        dataplane = Dataplane("m", "1", limits, Metrics("m", "1"))
+        dataplane = Dataplane(name, "1", limits, Metrics(name, "1"))
         if engine is not None:
             dataplane.attach(engine)
         server = await rest.start(dataplane, "127.0.0.1", 0)
