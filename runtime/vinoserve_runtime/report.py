@@ -80,7 +80,7 @@ def _make_model_status(ledger: Ledger) -> ModelStatus | None:
         uri=ledger.config.model.uri,
         digest=ledger.fetched.digest,
         format=ledger.fetched.format,
-        sizeBytes=ledger.fetched.size_bytes,
+        size_bytes=ledger.fetched.size_bytes,
         inputs=tuple(_make_tensor_status(tensor) for tensor in ledger.inputs),
         outputs=tuple(_make_tensor_status(tensor) for tensor in ledger.outputs),
     )

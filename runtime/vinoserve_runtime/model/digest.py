@@ -3,7 +3,7 @@ r"""Digests: sha256 of a file, and of a folder's manifest.
 A folder's manifest has a line per file, in the order of their paths' bytes: the file's sha256 in hex, two spaces, its path
 below the folder. Hidden files and folders (.git, .cache, ..data) are left out. It is what this prints:
 
-    find -L . -name '.?*' -prune -o -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum
+    find -L . -name '.?*' -prune -o -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum --
 
 and the digest is the sha256 of that text (`| sha256sum`).
 """

@@ -24,7 +24,6 @@ MAX_ATTEMPTS: Final = 8
 """In a row, without a byte of progress."""
 MAX_PAUSE_SECONDS: Final = 30.0
 MAX_REDIRECTS: Final = 10
-_CHUNK: Final = 1 << 20
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=15.0)
 _AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -200,7 +199,7 @@ class _Transfer:
     def _receive(self, response: httpx.Response) -> None:
         try:
             with self._part.open("ab") as file:
-                for block in response.iter_raw(_CHUNK):
+                for block in response.iter_raw():
                     file.write(block)
                     self.done += len(block)
                     if self._progress:

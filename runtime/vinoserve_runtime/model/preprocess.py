@@ -120,6 +120,12 @@ class _Entry:
 
     def _check(self) -> None:
         entry, client = self.entry, self.client
+        if entry.layout and self.shape.rank.is_static and self.shape.rank.get_length() != len(entry.layout):
+            self._refuse(
+                "layout",
+                f"{entry.layout} has {len(entry.layout)} letters, the model's input has {show_shape(self.shape)}",
+                shape=True,
+            )
         if client.layout and not self.layout:
             self._refuse("layout", f"missing: say the model's layout, as client.layout is {client.layout}")
         for letter in ("H", "W"):

@@ -4,14 +4,18 @@ Members are written one by one through their own bytes; `extractall` is never ca
 the Python of some distributions (3.11.2), and let links and huge members through.
 """
 
+import errno
+import lzma
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
@@ -33,8 +37,8 @@ _MAGIC: Final = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 @dataclass(frozen=True)
 class _Member:
     name: str
-    is_folder: bool
-    open: IO[bytes] | None
+    open: Callable[[], IO[bytes]] | None
+    """None for a folder."""
 
 
 def is_archive(path: Path) -> bool:
@@ -57,45 +61,64 @@ def unpack(archive: Path, dest: Path) -> None:
 
 @contextmanager
 def _failures(archive: Path) -> Iterator[None]:
+    """What the libraries and the file system raise over a broken or hostile archive."""
     try:
         yield
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        EOFError,
-        UnicodeError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StartupError(
+                FailureReason.DISK_FULL,
+                f"no space to unpack {archive.name} in {archive.parent}: raise spec.cache.model.sizeLimit",
+            ) from error
+        if error.errno not in _NAME_ERRORS:
+            raise
+        raise _unsafe(archive, f"can't be unpacked: {error.strerror}") from error
+    except (*_FORMAT_ERRORS, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
         raise _unsafe(archive, f"can't be unpacked: {error}") from error
-    except (ValueError, zipfile.LargeZipFile) as error:
-        raise _unsafe(archive, f"can't be unpacked: {error}") from error
+
+
+_NAME_ERRORS: Final = (
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
+    errno.EILSEQ,
+)
+_FORMAT_ERRORS: Final = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 def _unpack_into(archive: Path, tree: Path) -> None:
     budget = min(MAX_BYTES, max(ALWAYS_ALLOWED, MAX_RATIO * archive.stat().st_size))
     tree.mkdir()
     seen: set[PurePosixPath] = set()
-    for number, member in enumerate(_read_members(archive)):
-        if number >= MAX_MEMBERS:
-            raise _unsafe(archive, f"has more than {MAX_MEMBERS} members")
-        relative = _check_name(archive, member.name)
-        target = tree / relative
-        if member.open is None:
-            target.mkdir(parents=True, exist_ok=True)
-            continue
-        if relative in seen or target.is_dir():
-            raise _unsafe(archive, f"has {member.name!r} twice")
-        seen.add(relative)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with member.open as source, target.open("xb") as out:
-            while block := source.read(_CHUNK):
-                budget -= len(block)
-                if budget < 0:
-                    raise _unsafe(
-                        archive, f"unpacks to more than {MAX_RATIO} times its size: a decompression bomb"
-                    )
-                out.write(block)
+    with closing(_read_members(archive)) as members:
+        for number, member in enumerate(members):
+            if number >= MAX_MEMBERS:
+                raise _unsafe(archive, f"has more than {MAX_MEMBERS} members")
+            relative = _check_name(archive, member.name)
+            target = tree / relative
+            if member.open is None:
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            if relative in seen or target.is_dir():
+                raise _unsafe(archive, f"has {member.name!r} twice")
+            seen.add(relative)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with member.open() as source, target.open("xb") as out:
+                while block := source.read(_CHUNK):
+                    budget -= len(block)
+                    if budget < 0:
+                        raise _unsafe(
+                            archive, f"unpacks to more than {MAX_RATIO} times its size: a decompression bomb"
+                        )
+                    out.write(block)
 
 
 def _check_name(archive: Path, name: str) -> PurePosixPath:
@@ -112,7 +135,7 @@ def _check_name(archive: Path, name: str) -> PurePosixPath:
     return path
 
 
-def _read_members(archive: Path) -> Iterator[_Member]:
+def _read_members(archive: Path) -> Generator[_Member, None, None]:
     if zipfile.is_zipfile(archive) and not tarfile.is_tarfile(archive):
         yield from _read_zip(archive)
     else:
@@ -123,9 +146,9 @@ def _read_tar(archive: Path) -> Iterator[_Member]:
     with tarfile.open(archive, "r:*") as tar:
         for info in tar:
             if info.isdir():
-                yield _Member(info.name, True, None)
+                yield _Member(info.name, None)
             elif info.isreg() and not info.issparse():
-                yield _Member(info.name, False, tar.extractfile(info))
+                yield _Member(info.name, partial(_open_member, tar, info))
             else:
                 raise _unsafe(
                     archive, f"holds {info.name!r}, which is {_KINDS.get(info.type, 'a special file')}"
@@ -141,19 +164,26 @@ _KINDS: Final = {
 }
 
 
+def _open_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    source = tar.extractfile(info)
+    if source is None:
+        raise tarfile.ReadError(f"{info.name!r} has no content")
+    return source
+
+
 def _read_zip(archive: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(archive) as source:
         for info in source.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
             if info.is_dir():
-                yield _Member(info.filename, True, None)
+                yield _Member(info.filename, None)
             elif kind not in (0, stat.S_IFREG):
                 what = "a symbolic link" if kind == stat.S_IFLNK else "a special file"
                 raise _unsafe(archive, f"holds {info.filename!r}, which is {what}")
             elif info.flag_bits & 1:
                 raise _unsafe(archive, f"holds {info.filename!r}, which is encrypted")
             else:
-                yield _Member(info.filename, False, source.open(info))
+                yield _Member(info.filename, partial(source.open, info))
 
 
 def _unsafe(archive: Path, why: str) -> StartupError:

@@ -1,0 +1,82 @@
+"""A file server that can be as unreliable as the real ones."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class FileServer:
+    """Serves `content` at every path but those in `redirects`."""
+
+    content: bytes = b""
+    etag: str | None = '"v1"'
+    ranges: bool = True
+    cut_after: list[int] = field(default_factory=list)
+    """Bytes after which an answer's connection is cut, an entry an answer."""
+    statuses: list[int] = field(default_factory=list)
+    """Answered first, an entry a request."""
+    redirects: dict[str, str] = field(default_factory=dict)
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def serving(server: FileServer) -> Iterator[FileServer]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            server.requests.append((self.path, headers))
+            if self.path in server.redirects:
+                self.answer(302, {"Location": server.redirects[self.path]}, b"")
+            elif server.statuses:
+                self.answer(server.statuses.pop(0), {"Retry-After": "0"}, b"not now")
+            else:
+                self.send_content(headers)
+
+        def send_content(self, headers: dict[str, str]) -> None:
+            start, extra = 0, {"ETag": server.etag} if server.etag else {}
+            wanted = headers.get("range")
+            if server.ranges and wanted and headers.get("if-range") == server.etag:
+                start = int(wanted.removeprefix("bytes=").rstrip("-"))
+                extra["Content-Range"] = f"bytes {start}-{len(server.content) - 1}/{len(server.content)}"
+            self.answer(206 if start else 200, extra, server.content[start:])
+
+        def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if status < 300 and server.cut_after:
+                self.wfile.write(body[: server.cut_after.pop(0)])
+                self.close_connection = True
+            else:
+                self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *args: object) -> None:
+            """A client that hangs up is no news here."""
+
+    http = Server(("127.0.0.1", 0), Handler)
+    server.port = http.server_address[1]
+    thread = threading.Thread(target=http.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()
