@@ -122,6 +122,9 @@ class Receiver:
         request = cast("Request", self.request)
         headers = request.headers
         self.in_header = False
+        version = self._parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            self._stop(HttpError(400, f"HTTP/{version} is not supported; HTTP/1.1 is"))
         request.method = self._parser.get_method().decode()
         request.keep_alive = self._parser.should_keep_alive()
         if b"transfer-encoding" in headers:
@@ -170,6 +173,7 @@ class Receiver:
     def _parse(self, data: bytes | memoryview) -> bytes | memoryview:
         """Returns what the parser left."""
         rest: bytes | memoryview = b""
+        before = self.request
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -184,7 +188,8 @@ class Receiver:
         if request is None:
             return rest
         if self.in_header:
-            self._header_bytes += len(data)
+            # The parser keeps an unfinished line to itself.
+            self._header_bytes += len(data) if request is before else 0
             if self._header_bytes > MAX_HEADER_BYTES:
                 self._refuse(_header_too_long())
         elif self._chunks is None:

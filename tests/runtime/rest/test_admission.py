@@ -1,0 +1,217 @@
+"""Who may ask the model now: the queue, the timeout, and draining."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import orjson
+import pytest
+from tests.runtime.rest.raw_http import Wire, request
+from tests.runtime.rest.serving import FakeEngine, Running, serving, tensor
+from tests.runtime.rest.waiting import wait_for
+
+from vinoserve_api.contract import RuntimeLimits
+
+BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]}
+RAW = request("POST", "/v2/models/m/infer", orjson.dumps(BODY))
+
+
+class Gate:
+    """An engine of two places that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.began = 0
+        self.running = 0
+        self.most = 0
+        self.engine = FakeEngine([tensor("x", "FP32", 1)], [tensor("y", "FP32", 1)], self._work, size=2)
+
+    async def _work(self, given):
+        self.began += 1
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self.open.wait()
+        finally:
+            self.running -= 1
+        return given
+
+
+def limits(queued: int = 3, seconds: int = 60) -> RuntimeLimits:
+    return RuntimeLimits(
+        max_request_bytes=1 << 20, max_queued_requests=queued, request_timeout_seconds=seconds
+    )
+
+
+async def turns_until(condition: Callable[[], bool]) -> None:
+    """Lets the loop turn, so that the test goes on in the very turn in which `condition` came true."""
+    while not condition():  # noqa: ASYNC110 - see above
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def server(gate: Gate) -> Iterator[Running]:
+    with serving(gate.engine, limits()) as running:
+        yield running
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(32) as executor:
+        yield executor
+
+
+def test_past_the_queue_it_is_429(server: Running, gate: Gate, pool: ThreadPoolExecutor) -> None:
+    accepted = [pool.submit(server.infer, BODY) for _ in range(5)]
+    wait_for(lambda: server.dataplane.in_flight == 2 and server.dataplane.queue_length == 3)
+    for _ in range(10):
+        answer = server.infer(BODY)
+        assert answer.status == 429
+        assert "3 requests wait" in answer.error
+        assert int(answer.headers["retry-after"]) > 0
+    assert server.dataplane.queue_length == 3
+    assert server.get("/v2/health/ready").status == 200
+    server.call(gate.open.set)
+    assert [future.result().status for future in accepted] == [200] * 5
+    assert gate.most == 2
+    assert server.infer(BODY).status == 200
+
+
+def test_without_a_queue(gate: Gate, pool: ThreadPoolExecutor) -> None:
+    with serving(gate.engine, limits(queued=0)) as server:
+        accepted = [pool.submit(server.infer, BODY) for _ in range(2)]
+        wait_for(lambda: server.dataplane.in_flight == 2)
+        assert server.infer(BODY).status == 429
+        server.call(gate.open.set)
+        assert [future.result().status for future in accepted] == [200, 200]
+
+
+def test_the_timeout_is_504_in_the_queue_and_in_the_engine(gate: Gate, pool: ThreadPoolExecutor) -> None:
+    with serving(gate.engine, limits(seconds=1)) as server:
+        answers = [future.result() for future in [pool.submit(server.infer, BODY) for _ in range(4)]]
+        assert [answer.status for answer in answers] == [504] * 4
+        assert answers[0].error == "no result within 1 seconds"
+        assert (server.dataplane.in_flight, server.dataplane.queue_length) == (0, 0)
+        server.call(gate.open.set)
+        assert server.infer(BODY).status == 200
+
+
+def test_a_client_that_goes_away_leaves_the_queue(
+    server: Running, gate: Gate, pool: ThreadPoolExecutor
+) -> None:
+    accepted = [pool.submit(server.infer, BODY) for _ in range(2)]
+    wait_for(lambda: server.dataplane.in_flight == 2)
+    wires = [Wire(server) for _ in range(3)]
+    for wire in wires:
+        wire.send(RAW)
+    wait_for(lambda: server.dataplane.queue_length == 3)
+    wires[1].socket.close()
+    wait_for(lambda: server.dataplane.queue_length == 2)
+    server.call(gate.open.set)
+    assert [future.result().status for future in accepted] == [200, 200]
+    assert [wires[index].answer().status for index in (0, 2)] == [200, 200]
+    assert gate.began == 4
+    for wire in wires:
+        wire.socket.close()
+
+
+def test_a_place_that_is_handed_to_a_client_just_gone_is_not_lost() -> None:
+    """Both in one turn of the loop: the engine has room again, and the next in line is cancelled."""
+    gate = Gate()
+
+    async def run(server: Running) -> int:
+        plane = server.dataplane
+        tasks = [asyncio.ensure_future(plane.infer([])) for _ in range(3)]
+        await turns_until(lambda: plane.queue_length == 1)
+        gate.open.set()
+        await turns_until(lambda: plane.queue_length == 0)
+        tasks[2].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return plane.in_flight
+
+    with serving(gate.engine, limits()) as server:
+        assert server.call(lambda: run(server)) == 0
+        assert server.infer(BODY).status == 200
+
+
+def test_cancelling_is_not_taken_for_the_deadline(gate: Gate) -> None:
+    async def run(server: Running) -> bool:
+        task = asyncio.ensure_future(server.dataplane.infer([]))
+        await turns_until(lambda: server.dataplane.in_flight == 1)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    with serving(gate.engine, limits()) as server:
+        assert server.call(lambda: run(server)) is True
+        assert server.dataplane.in_flight == 0
+
+
+def test_draining(server: Running, gate: Gate, pool: ThreadPoolExecutor) -> None:
+    accepted = [pool.submit(server.infer, BODY) for _ in range(4)]
+    wait_for(lambda: server.dataplane.queue_length == 2)
+    drained = pool.submit(server.call, lambda: server.dataplane.drain(60))
+    wait_for(lambda: not server.dataplane.ready)
+    assert server.get("/v2/health/ready").status == 503
+    assert server.get("/v2/health/live").status == 200
+    answer = server.infer(BODY)
+    assert (answer.status, answer.error) == (503, "the server is shutting down")
+    assert answer.headers["connection"] == "close"
+    assert not drained.done()
+    server.call(gate.open.set)
+    assert drained.result() is True
+    assert [future.result().status for future in accepted] == [200] * 4
+
+
+def test_draining_gives_up_in_time(server: Running, gate: Gate, pool: ThreadPoolExecutor) -> None:
+    accepted = pool.submit(server.infer, BODY)
+    wait_for(lambda: server.dataplane.in_flight == 1)
+    assert server.call(lambda: server.dataplane.drain(0.05)) is False
+    server.call(gate.open.set)
+    assert accepted.result().status == 200
+    assert server.call(lambda: server.dataplane.drain(0.05)) is True
+
+
+def test_detaching_answers_those_that_wait(server: Running, gate: Gate, pool: ThreadPoolExecutor) -> None:
+    accepted = [pool.submit(server.infer, BODY) for _ in range(3)]
+    wait_for(lambda: server.dataplane.queue_length == 1)
+    server.call(server.dataplane.detach)
+    server.call(gate.open.set)
+    assert sorted(future.result().status for future in accepted) == [200, 200, 503]
+
+
+def test_metrics_count_what_happened(server: Running, gate: Gate, pool: ThreadPoolExecutor) -> None:
+    accepted = [pool.submit(server.infer, BODY) for _ in range(5)]
+    wait_for(lambda: server.dataplane.queue_length == 3)
+    assert server.infer(BODY).status == 429
+    sample = server.dataplane.metrics.registry.get_sample_value
+    labels = {"model": "m", "version": "1"}
+    assert sample("vinoserve_requests_in_flight", labels) == 2
+    assert sample("vinoserve_queue_length", labels) == 3
+    assert sample("vinoserve_connections", labels) >= 5
+    server.call(gate.open.set)
+    for future in accepted:
+        future.result()
+    server.get("/v2/health/live")
+    server.get("/nowhere")
+    wait_for(
+        lambda: sample(
+            "vinoserve_requests_total", {**labels, "api": "rest", "operation": "other", "code": "404"}
+        )
+    )
+    count = {
+        (operation, code): sample(
+            "vinoserve_requests_total", {**labels, "api": "rest", "operation": operation, "code": code}
+        )
+        for operation, code in (("infer", "200"), ("infer", "429"), ("health", "200"), ("other", "404"))
+    }
+    assert count == {("infer", "200"): 5, ("infer", "429"): 1, ("health", "200"): 1, ("other", "404"): 1}
+    for family in ("request", "queue", "inference"):
+        assert sample(f"vinoserve_{family}_seconds_count", labels) == 5
+        assert sample(f"vinoserve_{family}_seconds_bucket", {**labels, "le": "+Inf"}) == 5
+        assert sample(f"vinoserve_{family}_seconds_sum", labels) > 0
