@@ -7,12 +7,12 @@ from vinoserve_api.problem import Problem
 from vinoserve_api.rules.cel import CelRule
 from vinoserve_api.v1alpha1 import MAX_SIZE, Dimension, Input, Model
 
-#: What PrePostProcessor converts (OpenVINO 2026.4.1, measured): from what clients send to what the model takes.
+#: From what clients send to what the model takes: what PrePostProcessor converts in a step or two (OpenVINO 2026.4.1, measured).
 CONVERSIONS = {
     "RGB": ("RGB", "BGR", "GRAY"),
     "BGR": ("RGB", "BGR", "GRAY"),
-    "RGBX": ("RGB", "BGR"),
-    "BGRX": ("RGB", "BGR"),
+    "RGBX": ("RGB", "BGR", "GRAY"),
+    "BGRX": ("RGB", "BGR", "GRAY"),
     "GRAY": ("GRAY",),
 }
 CHANNELS = {"RGB": 3, "BGR": 3, "RGBX": 4, "BGRX": 4, "GRAY": 1}
@@ -26,7 +26,7 @@ CLIENT_NEEDS_LAYOUT = "clients' layout is converted to the model's: set layout b
 CLIENT_LETTERS = "has other dimensions than the model's layout; write the same letters in clients' order"
 CLIENT_RANK = "has another number of dimensions than its layout; write a size for each letter"
 COLOUR_ALONE = "colours are converted from client.colorFormat to model.colorFormat: set both"
-COLOUR_LAYOUT = "to convert colours, layout must say which dimension is C; set layout, such as NCHW"
+COLOUR_LAYOUT = "colours need a layout that says which dimension is C; set layout, such as NCHW"
 PADDED_LAYOUT = "RGBX and BGRX come with the channels last in four dimensions: set client.layout: NHWC"
 GRAY_LAYOUT = "to become GRAY, pictures need a layout of four dimensions, such as NHWC"
 RESIZE_LAYOUT = "to resize, layout must say which dimensions are H and W; set layout, such as NCHW"
@@ -199,8 +199,7 @@ def _check_colours(tensor: Input) -> Iterator[Problem]:
         return
     layout = _client_layout(tensor)
     if layout is None or "C" not in layout:
-        if sent != taken:
-            yield Problem("layout", COLOUR_LAYOUT)
+        yield Problem("layout", COLOUR_LAYOUT)
         return
     if sent in ("RGBX", "BGRX") and (len(layout) != 4 or layout[-1] != "C"):
         yield Problem("client.layout", PADDED_LAYOUT)
@@ -384,12 +383,12 @@ CEL = (
         f"!({_HAS_COLOURS}) || self.model.colorFormat in {{"
         + ", ".join(f"'{sent}': [{', '.join(repr(t) for t in taken)}]" for sent, taken in CONVERSIONS.items())
         + "}[self.client.colorFormat]",
-        "RGB and BGR become RGB, BGR or GRAY; RGBX and BGRX become RGB or BGR; GRAY stays GRAY",
+        "GRAY stays GRAY; write model.colorFormat: GRAY, or send RGB, BGR, RGBX or BGRX",
         ".client.colorFormat",
     ),
     CelRule(
         _ITEM,
-        f"!({_HAS_COLOURS}) || self.client.colorFormat == self.model.colorFormat || has(self.layout) && self.layout.contains('C')",
+        f"!({_HAS_COLOURS}) || has(self.layout) && self.layout.contains('C')",
         COLOUR_LAYOUT,
     ),
     CelRule(

@@ -1,0 +1,99 @@
+"""`vinoserve`: the one command. Each subcommand loads its package when it runs, and says what to install without it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from vinoserve_api.contract import ADMIN_PORT, HTTP_PORT
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _parse(argv)
+    match options.command:
+        case "validate":
+            from vinoserve_cli.validate import validate
+
+            return validate(options.files)
+        case "render":
+            from vinoserve_cli.render import render
+
+            return render(options.files)
+        case "serve":
+            return _serve(options)
+        case "fetch":
+            from vinoserve_cli.serve import fetch
+
+            return fetch(options.config)
+        case _:
+            from vinoserve_cli.extras import needs
+
+            with needs("operator", "operator"):
+                from vinoserve_operator import commands
+            return commands.run()
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from vinoserve_cli.serve import serve_config, serve_file
+
+    listen = {
+        "host": options.host,
+        "http_port": options.http_port,
+        "admin_port": options.admin_port,
+        "cache_dir": options.cache_dir,
+    }
+    if options.config:
+        return serve_config(options.config, **listen)
+    return serve_file(options.file, **listen)
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="vinoserve", description="Models on Intel GPUs, NPUs and CPUs, by OpenVINO."
+    )
+    parser.add_argument("--version", action="version", version=f"vinoserve {version('vinoserve')}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    validate = commands.add_parser("validate", help="say what is wrong with manifests, a line a problem")
+    validate.add_argument("files", nargs="+", metavar="FILE", help="YAML manifests; - is standard input")
+
+    render = commands.add_parser("render", help="print what the operator would apply")
+    render.add_argument(
+        "files", nargs="+", metavar="FILE", help="InferenceServices, and AcceleratorClasses if any"
+    )
+
+    commands.add_parser("operator", help="run the operator against the current cluster")
+
+    serve = commands.add_parser("serve", help="serve an InferenceService on this machine, without Kubernetes")
+    what = serve.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "file", nargs="?", metavar="FILE", help="manifest with one InferenceService; - is stdin"
+    )
+    what.add_argument("--config", type=Path, help="in a pod: the RuntimeConfig that the operator wrote")
+    serve.add_argument("--host", help="address to listen on (default: 127.0.0.1; with --config: all)")
+    serve.add_argument(
+        "--http-port", type=_port, default=HTTP_PORT, help="default: %(default)s; 0: any free one"
+    )
+    serve.add_argument(
+        "--admin-port", type=_port, default=ADMIN_PORT, help="probes, metrics, report (default: %(default)s)"
+    )
+    serve.add_argument(
+        "--cache-dir",
+        type=Path,
+        help="folder for fetched and compiled models (default: ~/.cache/vinoserve; with --config: /cache, for compiled ones)",
+    )
+
+    fetch = commands.add_parser("fetch", help="in a pod: fetch and verify the model")
+    fetch.add_argument("--config", type=Path, required=True, help="the RuntimeConfig that the operator wrote")
+    return parser.parse_args(argv)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; write a number up to 65535")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
