@@ -6,26 +6,26 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from tools.demo.infer import ask
 from tools.demo.manifests import SERVICE, make_inference_service
-from tools.demo.ocr import Picture, Reading, decode
 from tools.fakegpu.environment import environment
 from tools.toolbox.cache import cache_root
 from tools.toolbox.errors import ToolError
-from tools.toolbox.progress import say
+from tools.toolbox.progress import say, show_time
 
-READY = 300  # seconds; the emulated GPU compiles its kernels first
+READY = 600  # seconds; the emulated GPU compiles its kernels first
+BEAT = 15  # seconds between two signs of life
 
 
-def read_locally(
-    model: Path, digest: str, device: str, picture: Picture, alphabet: tuple[str, ...]
-) -> Reading:
-    """Serve the model from its file, ask once, and end the server."""
+@contextmanager
+def serving(model: Path, digest: str, device: str) -> Iterator[str]:
+    """`vinoserve serve` while the block runs, ready; gives the URL that infers. A GPU is an emulated one."""
     work = cache_root() / "demo"
-    manifest = work / "ppocr.yaml"
+    manifest, log = work / "ppocr.yaml", work / "serve.log"
     document = make_inference_service(f"file:{model}", digest, device, None)
     manifest.write_text(yaml.safe_dump(document, sort_keys=False))
     port, admin = find_ports(2)
@@ -33,23 +33,26 @@ def read_locally(
         *(sys.executable, "-m", "vinoserve_cli", "serve", str(manifest)),
         *("--http-port", str(port), "--admin-port", str(admin), "--cache-dir", str(work / "compiled")),
     ]
-    say(f"==> vinoserve serve {manifest}")
-    log = work / "serve.log"
+    say(f"    vinoserve serve {manifest}")
     env = {**os.environ, **(environment(1) if device == "GPU" else {})}
     with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, env=env) as server:
         try:
             wait_ready(server, port, log)
-            return decode(ask(f"http://127.0.0.1:{port}/v2/models/{SERVICE}/infer", picture), alphabet)
+            yield f"http://127.0.0.1:{port}/v2/models/{SERVICE}/infer"
         finally:
             server.terminate()
 
 
 def wait_ready(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    until = time.monotonic() + READY
+    started = said_at = time.monotonic()
     while not is_ready(port):
         if server.poll() is not None:
             raise ToolError(f"`vinoserve serve` ended ({server.returncode}):\n{log.read_text()[-2000:]}")
-        if time.monotonic() > until:
+        now = time.monotonic()
+        if now - said_at >= BEAT:
+            say(f"    {show_time(now - started)} ...")
+            said_at = now
+        if now - started > READY:
             raise ToolError(f"`vinoserve serve` was not ready after {READY} s: see {log}")
         time.sleep(0.2)
 

@@ -30,10 +30,14 @@ class Options:
 
     def _image(self, kind: str) -> str:
         """`registry/vinoserve:1.0` -> `registry/vinoserve-runtime:1.0`."""
-        name, colon, tag = (self.image or "").rpartition(":")
-        if not colon or "/" in tag:  # a colon before a slash is a registry's port
-            return f"{self.image}-{kind}"
-        return f"{name}-{kind}:{tag}"
+        repository, tag = split_image(self.image or "")
+        return f"{repository}-{kind}" + (f":{tag}" if tag else "")
+
+
+def split_image(image: str) -> tuple[str, str]:
+    """Repository and tag, which is empty where there is none. A colon before a slash is a registry's port."""
+    repository, _, tag = image.rpartition(":")
+    return (repository, tag) if repository and "/" not in tag else (image, "")
 
 
 def read_options(
