@@ -2,6 +2,7 @@
 # ruff: noqa: A002 - `input` is called as in subprocess.run
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -13,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 DEVCLUSTER = ROOT / "tools/devcluster/devcluster"
 IMAGES = ROOT / "tools/images/images"
-NAME = "vinoserve-test"
+NAME = os.environ.get("VINOSERVE_TEST_CLUSTER", "vinoserve-test")
 KINDS = ("operator", "runtime", "runtime-gpu-emulated")
 
 
@@ -96,6 +97,15 @@ def cluster() -> Iterator[DevCluster]:
     check = subprocess.run([DEVCLUSTER, "check"], stderr=subprocess.PIPE, text=True, check=False)
     if check.returncode:
         pytest.skip(f"no cluster on this machine: {check.stderr.strip()}")
+    standing = os.environ.get(
+        "VINOSERVE_TEST_CLUSTER"
+    )  # its name: kept as it is between sessions, for quick rounds
+    if standing:
+        dev = DevCluster(standing)
+        dev.devcluster("up", "--gpus", "2", "--gpu-driver", "xe")
+        dev.load_images()
+        yield dev
+        return
     dev = DevCluster(NAME)
     try:
         dev.devcluster("down")  # an earlier session may have been killed

@@ -36,7 +36,11 @@ def test_two_clusters_share_nothing_on_the_host() -> None:
 
 
 def test_kubelet_keeps_to_the_cgroup_that_down_removes() -> None:
-    assert json.loads(configs.make_files(BUILD, CLUSTER)["kubelet.json"])["cgroupRoot"] == "/devcluster-try"
+    assert (
+        json.loads(configs.make_files(BUILD, CLUSTER)["kubelet.json"])["cgroupRoot"] == f"/{CLUSTER.cgroup}"
+    )
+    assert CLUSTER.cgroup.startswith("devcluster-try-")
+    assert CLUSTER.cgroup != Cluster("try", Path("/other/clusters/try")).cgroup, "two caches, two clusters"
 
 
 def test_hundreds_of_services_have_addresses_and_pods_room() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.cluster_fixture import DEVCLUSTER, DevCluster
-from tools.devcluster.lifecycle import is_running, list_pids
+from tools.devcluster.processes import is_running, list_pids
 
 pytestmark = pytest.mark.cluster
 NAME = "vinoserve-lifecycle"
@@ -109,7 +109,7 @@ def test_killed_then_up_then_down_leaves_nothing(own: DevCluster) -> None:
     own.devcluster("down")
     assert left_running.wait(10) == -9
     assert not state.exists()
-    assert not list(Path("/sys/fs/cgroup").glob(f"**/devcluster-{NAME}"))
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/devcluster-{NAME}-*"))
     users = [p for p in list_pids() if is_running(p) and list_namespaces(p) & namespaces]
     assert not users, [Path(f"/proc/{p}/cmdline").read_bytes() for p in users]
     assert NAME not in Path("/proc/mounts").read_text()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tools.devcluster import cgroups, gpus
 from tools.devcluster.layout import Cluster
-from tools.devcluster.lifecycle import find_members, is_running
+from tools.devcluster.processes import find_members, is_running
 from tools.devcluster.record import Record
 from tools.toolbox.errors import ToolError
 
@@ -88,7 +88,7 @@ def test_down_finds_what_run_started_although_the_cluster_died(tmp_path: Path) -
         subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=e) for e in (None, env)
     )
     try:
-        netns = os.stat("/proc/self/ns/net").st_ino  # noqa: PTH116
+        netns = Path("/proc/self/ns/net").stat().st_ino
         record = dataclasses.replace(Record("", 0, "xe", None), pid=2**22, netns=netns)
         assert find_members(cluster, record) == [ours.pid]
     finally:

@@ -5,9 +5,10 @@ import json
 import sys
 from pathlib import Path
 
-from tools.devcluster import lifecycle
+from tools.devcluster import access, lifecycle, status
 from tools.devcluster.build import build_programs
 from tools.devcluster.gpus import DRIVERS
+from tools.devcluster.host import check_host
 from tools.devcluster.layout import make_cluster
 from tools.toolbox.errors import ToolError, run_main
 from tools.toolbox.progress import say
@@ -28,7 +29,7 @@ def run_command() -> int:
     cluster = make_cluster(options.name)
     match options.command:
         case "check":
-            lifecycle.check_host()
+            check_host()
         case "build":
             say(f"programs are in {build_programs().root}")
         case "up":
@@ -36,17 +37,17 @@ def run_command() -> int:
         case "down":
             lifecycle.down(cluster)
         case "status" if options.json:
-            status = lifecycle.make_status(cluster)
-            print(json.dumps(status))
-            return 0 if status["up"] else 1
+            found = status.make_status(cluster)
+            print(json.dumps(found))
+            return 0 if found["up"] else 1
         case "status":
-            lifecycle.show_status(cluster)
+            status.show_status(cluster)
         case "load":
-            lifecycle.load(cluster, *options.images)
+            access.load(cluster, *options.images)
         case "run":
-            lifecycle.run_in_network(cluster, need_command(options.argv))
+            access.run_in_network(cluster, need_command(options.argv))
         case "exec":
-            lifecycle.exec_in_node(cluster, need_command(options.argv))
+            access.exec_in_node(cluster, need_command(options.argv))
     return 0
 
 
@@ -77,8 +78,8 @@ def make_parser() -> argparse.ArgumentParser:
         help="group of the GPUs' nodes, mode 660; without it anyone may open them",
     )
     commands.add_parser("down", help="end the cluster and leave nothing behind")
-    status = commands.add_parser("status", help="what runs and what it costs; exit code 1 when it is down")
-    status.add_argument(
+    state = commands.add_parser("status", help="what runs and what it costs; exit code 1 when it is down")
+    state.add_argument(
         "--json", action="store_true", help="what programs need: pid, kubeconfig, clients, ..."
     )
     load = commands.add_parser("load", help="import image archives into the node")

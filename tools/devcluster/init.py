@@ -1,6 +1,6 @@
 """Process 1 of the cluster's namespaces: mounts, network, programs; then it reaps, and restarts a program that ended.
 
-Started by lifecycle.start as `python -m tools.devcluster.init NAME`, in new mount, net, pid and uts namespaces: all that
+Started by lifecycle.start as `python -m tools.devcluster.init STATE`, in new mount, net, pid and uts namespaces: all that
 is set here is seen here alone, and when this process is killed the kernel ends every other one.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tools.devcluster import cgroups, gpus
 from tools.devcluster.configs import make_commands
-from tools.devcluster.layout import API_PORT, NODE, NODE_IP, SERVICE_CIDR, Build, Cluster, make_cluster
+from tools.devcluster.layout import API_PORT, NODE, NODE_IP, SERVICE_CIDR, Build, Cluster
 from tools.devcluster.record import Record
 from tools.toolbox.programs import run
 
@@ -32,7 +32,8 @@ RESTART_PAUSE = 1.0  # seconds
 
 
 def main() -> None:
-    cluster = make_cluster(sys.argv[1])
+    state = Path(sys.argv[1])
+    cluster = Cluster(state.name, state)
     record = Record.read(cluster)
     build = Build(Path(record.build))
     os.environ["PATH"] = f"{build.bin}:{build.debian / 'usr/sbin'}:{os.environ['PATH']}"

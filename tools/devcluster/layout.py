@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.toolbox.cache import cache_root
+from tools.toolbox.cache import cache_root, make_key
 from tools.toolbox.errors import ToolError
 
 NODE = "node1"
@@ -91,7 +91,8 @@ class Cluster:
 
     @property
     def cgroup(self) -> str:
-        return f"devcluster-{self.name}"
+        """Another cache folder may have a cluster of the same name."""
+        return f"devcluster-{self.name}-{make_key(str(self.state))[:6]}"
 
 
 def make_cluster(name: str) -> Cluster:

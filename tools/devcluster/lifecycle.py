@@ -1,58 +1,32 @@
-"""Bring the cluster up, take it down, and what can be done with it in between."""
+"""Bring the cluster up and take it down."""
 
 import contextlib
 import dataclasses
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from tools.devcluster import cgroups
+from tools.devcluster.access import in_network, in_node, kubectl, load, succeeds
 from tools.devcluster.build import build_programs
 from tools.devcluster.certs import write_certificates
 from tools.devcluster.configs import make_files
+from tools.devcluster.host import check_host
 from tools.devcluster.layout import NODE, Build, Cluster
+from tools.devcluster.processes import find_init, find_members, is_running
 from tools.devcluster.record import Record, read_netns
-from tools.images.mkimage import read_images
 from tools.toolbox.cache import lock, remove
 from tools.toolbox.errors import ToolError
-from tools.toolbox.programs import need
 from tools.toolbox.progress import Progress, say
 
 REPOSITORY = Path(__file__).parents[2]
 WAIT = 180  # seconds that one thing may take to become ready on a busy machine
-PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-#: in the environment of what `run` starts, so that `down` knows it
-MARK = "VINOSERVE_DEVCLUSTER"
-
-
-def check_host() -> None:
-    """Whether this machine can have a cluster; else why not, in one line."""
-    if platform.system() != "Linux" or platform.machine() != "x86_64":
-        raise ToolError(
-            f"a cluster needs Linux on x86_64, this is {platform.system()} on {platform.machine()}"
-        )
-    if os.geteuid() != 0:
-        raise ToolError("a cluster needs root (namespaces, mounts, cgroups): try again with sudo")
-    need("unshare", "nsenter", "mount", "ip", "openssl")
-    for what, command in (
-        ("make namespaces", ["unshare", "--mount", "--net", "--pid", "--uts", "--fork", "true"]),
-        ("mount", ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]),
-    ):
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            raise ToolError(
-                f"root may not {what} here: are you in a container? Run on the host, or with --privileged"
-            )
-    if not os.access(cgroups.ROOT, os.W_OK):
-        raise ToolError(
-            f"{cgroups.ROOT} is read-only here: are you in a container? Run on the host, or with --privileged"
-        )
 
 
 def up(cluster: Cluster, gpus: int | None, gpu_driver: str, gpu_gid: int | None) -> None:
@@ -65,10 +39,10 @@ def up(cluster: Cluster, gpus: int | None, gpu_driver: str, gpu_gid: int | None)
         if record and record.is_alive(cluster):
             if gpus is not None and not record.has_same_options(wanted):
                 raise ToolError(
-                    f"cluster {cluster.name} is up with {show_gpus(record)}, asked for {show_gpus(wanted)}: take it down first"
+                    f"cluster {cluster.name} is up with {record.gpu_text}, asked for {wanted.gpu_text}: take it down first"
                 )
             if is_ready(cluster, record):
-                say(f"cluster {cluster.name} is already up, with {show_gpus(record)}")
+                say(f"cluster {cluster.name} is already up, with {record.gpu_text}")
                 return
             say(f"cluster {cluster.name} is starting")
         else:
@@ -92,7 +66,7 @@ def start(cluster: Cluster, build: Build, wanted: Record) -> Record:
     namespaces = ["--mount", "--net", "--pid", "--uts", "--fork", "--mount-proc", "--propagation", "private"]
     with (cluster.logs / "init.log").open("ab") as log:
         unshare = subprocess.Popen(
-            ["unshare", *namespaces, sys.executable, "-m", "tools.devcluster.init", cluster.name],
+            ["unshare", *namespaces, sys.executable, "-m", "tools.devcluster.init", str(cluster.state)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -130,7 +104,7 @@ def wait_ready(cluster: Cluster, record: Record) -> None:
         ),
     ]
     if record.gpus:
-        waits.append((show_gpus(record), 1, lambda: count_gpus(cluster, record) == record.gpus))
+        waits.append((record.gpu_text, 1, lambda: count_gpus(cluster, record) == record.gpus))
     progress = Progress(len(waits))
     for what, seconds, condition in waits:
         with progress.step(what, seconds):
@@ -203,185 +177,8 @@ def clean(cluster: Cluster) -> None:
         remove(cluster.state)
 
 
-def find_init(cluster: Cluster) -> list[int]:
-    """Process 1 by its command line, also one whose number an interrupted `up` did not write down.
-
-    `unshare`, its parent, ends by itself: it must live to take leave of it.
-    """
-    return [pid for pid in list_pids() if Record("", 0, "", None, pid=pid).is_alive(cluster)]
-
-
-def find_members(cluster: Cluster, record: Record | None) -> list[int]:
-    """What `run` started on the host and is still there.
-
-    While the cluster lives its network namespace tells; once it is dead that number may be another's, so the mark in
-    the environment has to say so too.
-    """
-    alive = record is not None and record.is_alive(cluster)
-    mark = f"{MARK}={cluster.state}".encode()
-    members = []
-    for pid in list_pids():
-        with contextlib.suppress(OSError):
-            same = record is not None and read_netns(pid) == record.netns
-            if (alive and same) or mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                members.append(pid)
-    return [pid for pid in members if pid != os.getpid()]
-
-
-def list_pids() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process is there and not merely waiting for its parent to take notice."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def load(cluster: Cluster, *images: Path) -> bool:
-    """Import image archives into the node, except those it has already; always True."""
-    record = need_up(cluster)
-    there = in_node(record, ["ctr", "-n", "k8s.io", "images", "ls"]).stdout.splitlines()
-    digests = {line.split()[0]: line.split()[2] for line in there[1:]}  # REF TYPE DIGEST ...
-    for image in images:
-        if not image.is_file():
-            raise ToolError(f"{image}: no such image archive")
-        held = read_images(image)
-        if held and held.items() <= digests.items():
-            continue
-        say(f"loading {image.name}")
-        answer = in_node(
-            record, ["ctr", "-n", "k8s.io", "images", "import", "--all-platforms", str(image.absolute())]
-        )
-        if not succeeds(answer):
-            raise ToolError(f"{image}: import failed: {answer.stderr.strip()}")
-    return True
-
-
-def run_in_network(cluster: Cluster, command: Sequence[str]) -> NoReturn:
-    """Become `command`: the host's files, the cluster's network."""
-    record = need_up(cluster)
-    env = make_environment(cluster, Build(Path(record.build)))
-    os.execvpe("nsenter", ["nsenter", "-t", str(record.pid), "--net", "--", *command], env)
-
-
-def exec_in_node(cluster: Cluster, command: Sequence[str]) -> NoReturn:
-    """Become `command` on the node: its files, processes and network; ctr, nft and runc are on PATH."""
-    record = need_up(cluster)
-    env = make_environment(cluster, Build(Path(record.build)))
-    env["PATH"] = make_node_path(record)
-    os.execvpe("nsenter", [*enter_node(record), *command], env)
-
-
-def make_environment(cluster: Cluster, build: Build) -> dict[str, str]:
-    """KUBECONFIG, kubectl and helm first on PATH, their caches in the cluster's folder, and no proxy: none is in reach."""
-    env = {key: value for key, value in os.environ.items() if key not in PROXIES}
-    return {
-        **env,
-        MARK: str(cluster.state),
-        "KUBECONFIG": str(cluster.kubeconfig),
-        "KUBECACHEDIR": str(cluster.state / "cache"),
-        "HELM_CACHE_HOME": str(cluster.state / "helm/cache"),
-        "HELM_CONFIG_HOME": str(cluster.state / "helm/config"),
-        "HELM_DATA_HOME": str(cluster.state / "helm/data"),
-        "PATH": f"{build.clients}:{env['PATH']}",
-    }
-
-
-def make_status(cluster: Cluster) -> dict[str, object]:
-    """What other programs need to know, as one object; {"name": ..., "up": false} where there is no cluster."""
-    record = Record.find(cluster)
-    if record is None or not record.is_alive(cluster):
-        return {"name": cluster.name, "up": False}
-    return {
-        "name": cluster.name,
-        "up": True,
-        "pid": record.pid,
-        "kubeconfig": str(cluster.kubeconfig),
-        "clients": str(Build(Path(record.build)).clients),
-        "state": str(cluster.state),
-        "logs": str(cluster.logs),
-        "gpus": record.gpus,
-        "gpuResource": f"gpu.intel.com/{record.gpu_driver}" if record.gpus else None,
-    }
-
-
-def show_status(cluster: Cluster) -> None:
-    """Nodes, pods, and the memory of each process, for people."""
-    record = need_up(cluster)
-    print(
-        f"cluster {cluster.name} is up, {show_gpus(record)}; process 1 is {record.pid}; files in {cluster.state}"
-    )
-    for args in (("get", "nodes", "-o", "wide"), ("get", "pods", "-A")):
-        print(in_network(record, kubectl(cluster, *args)).stdout, end="")
-    for megabytes, name in sorted(list_memory(record), reverse=True):
-        print(f"{megabytes:8.1f} MB  {name}")
-
-
-def list_memory(record: Record) -> list[tuple[float, str]]:
-    found = []
-    space = os.readlink(f"/proc/{record.pid}/ns/pid")  # noqa: PTH115 - a magic link, not a path
-    for pid in list_pids():
-        with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/{pid}/ns/pid") == space:  # noqa: PTH115
-                status = dict(
-                    line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-                )
-                program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
-                found.append((int(status.get("VmRSS", "0 kB").split()[0]) / 1024, Path(program).name))
-    return found
-
-
-def need_up(cluster: Cluster) -> Record:
-    record = Record.find(cluster)
-    if record is None or not record.is_alive(cluster):
-        raise ToolError(f"cluster {cluster.name} is not up: bring it up with `up`")
-    return record
-
-
-def kubectl(cluster: Cluster, *args: str) -> list[str]:
-    return ["kubectl", f"--kubeconfig={cluster.kubeconfig}", f"--cache-dir={cluster.state / 'cache'}", *args]
-
-
-def in_network(record: Record, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return enter(record, ["nsenter", "-t", str(record.pid), "--net", "--"], command)
-
-
-def in_node(record: Record, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return enter(record, enter_node(record), command)
-
-
-def enter_node(record: Record) -> list[str]:
-    return ["nsenter", "-t", str(record.pid), "--mount", "--net", "--pid", "--uts", "--"]
-
-
-def make_node_path(record: Record) -> str:
-    build = Build(Path(record.build))
-    return f"{build.bin}:{build.debian / 'usr/sbin'}:{os.environ['PATH']}"
-
-
-def enter(record: Record, nsenter: list[str], command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    env = {**{k: v for k, v in os.environ.items() if k not in PROXIES}, "PATH": make_node_path(record)}
-    return subprocess.run(
-        [*nsenter, *command], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-
-
-def succeeds(answer: subprocess.CompletedProcess[str]) -> bool:
-    return answer.returncode == 0
-
-
 def lock_file(cluster: Cluster) -> Path:
     return cluster.state.with_name(f".{cluster.name}.lock")
-
-
-def show_gpus(record: Record) -> str:
-    if not record.gpus:
-        return "no GPUs"
-    group = "" if record.gpu_gid is None else f" of group {record.gpu_gid}"
-    return f"{record.gpus} gpu.intel.com/{record.gpu_driver}{group}"
 
 
 def show_log(cluster: Cluster) -> str:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,24 +37,30 @@ class Record:
         part.rename(cluster.record)
 
     def is_alive(self, cluster: Cluster) -> bool:
-        """Whether process 1 is there, and is this cluster's."""
-        try:
-            command = Path(f"/proc/{self.pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            return False
-        ours = command[1:] == [
-            b"-m",
-            b"tools.devcluster.init",
-            cluster.name.encode(),
-            b"",
-        ]  # `unshare` has more before it
-        return self.pid > 0 and ours
+        """Whether process 1 is there."""
+        return self.pid > 0 and is_init(self.pid, cluster)
+
+    @property
+    def gpu_text(self) -> str:
+        if not self.gpus:
+            return "no GPUs"
+        group = "" if self.gpu_gid is None else f" of group {self.gpu_gid}"
+        return f"{self.gpus} gpu.intel.com/{self.gpu_driver}{group}"
 
     def has_same_options(self, other: "Record") -> bool:
         keys = ("gpus", "gpu_driver", "gpu_gid") if self.gpus else ("gpus",)
         return all(getattr(self, key) == getattr(other, key) for key in keys)
 
 
+def is_init(pid: int, cluster: Cluster) -> bool:
+    """Whether a process is the cluster's process 1: by its command line, to which `unshare`, its parent, has more before."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return command[1:] == [b"-m", b"tools.devcluster.init", str(cluster.state).encode(), b""]
+
+
 def read_netns(pid: int) -> int:
     """The number of a process's network namespace."""
-    return os.stat(f"/proc/{pid}/ns/net").st_ino  # noqa: PTH116 - follows the kernel's magic link
+    return Path(f"/proc/{pid}/ns/net").stat().st_ino

@@ -1,4 +1,4 @@
-// Everything the test cluster's control plane and node agent are built from. See ../cluster.sh.
+// The control plane and the node's agent, and the device plugin, which shares their modules.
 module vinoserve.example/devcluster/kubernetes
 
 go 1.26.0

@@ -1,4 +1,4 @@
-// The node's programs and the clients: container runtime, network plugins, DNS server, helm, kwok.
+// The node's programs and the clients: container runtime, network plugins, DNS server, helm.
 module vinoserve.example/devcluster/node
 
 go 1.26.8
