@@ -30,13 +30,13 @@ def make_status(cluster: Cluster) -> dict[str, object]:
 def show_status(cluster: Cluster) -> None:
     """Nodes, pods, and the memory of each process, for people."""
     record = need_up(cluster)
-    print(
-        f"cluster {cluster.name} is up, {record.gpu_text}; process 1 is {record.pid}; files in {cluster.state}"
-    )
-    for args in (("get", "nodes", "-o", "wide"), ("get", "pods", "-A")):
-        print(in_network(record, kubectl(cluster, *args)).stdout, end="")
-    for megabytes, name in sorted(list_memory(record), reverse=True):
-        print(f"{megabytes:8.1f} MB  {name}")
+    lines = [
+        f"cluster {cluster.name} is up, {record.gpu_text}; process 1 is {record.pid}; files in {cluster.state}",
+        in_network(record, kubectl(cluster, "get", "nodes", "-o", "wide")).stdout.rstrip(),
+        in_network(record, kubectl(cluster, "get", "pods", "-A")).stdout.rstrip(),
+    ]
+    lines += [f"{megabytes:8.1f} MB  {name}" for megabytes, name in sorted(list_memory(record), reverse=True)]
+    print("\n".join(lines))
 
 
 def list_memory(record: Record) -> list[tuple[float, str]]:
