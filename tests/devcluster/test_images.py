@@ -1,7 +1,9 @@
 """The operator's image, as a container sees it (the runtime's is made the same way, and is larger)."""
 
 import json
+import re
 import subprocess
+import sys
 import tarfile
 import tomllib
 from pathlib import Path
@@ -58,3 +60,22 @@ def test_everyone_may_read_everything(files: dict[str, tarfile.TarInfo]) -> None
     assert not [f.name for f in files.values() if f.isfile() and f.mode & 0o6000], (
         "nothing raises its privileges"
     )
+
+
+@pytest.mark.parametrize("image", ["operator", "runtime"])
+def test_the_script_of_the_containerfiles(image: str, tmp_path: Path) -> None:
+    """It needs nothing but Python; the command and the version work from what it copies."""
+    packages, binaries = tmp_path / "packages", tmp_path / "bin"
+    script = ROOT / "tools/images/code.py"
+    subprocess.run([sys.executable, "-I", script, image, packages, binaries], check=True)
+    shown = subprocess.run(
+        [sys.executable, binaries / "vinoserve", "--version"],
+        env={"PYTHONPATH": str(packages)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] in shown.stdout
+    containerfile = (ROOT / image / "Containerfile").read_text()
+    copied = {package.name for package in packages.glob("vinoserve_*")}
+    assert copied == set(re.findall(r"COPY \w+/(vinoserve_\w+) ", containerfile))
