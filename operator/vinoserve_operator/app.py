@@ -65,22 +65,28 @@ class Operator:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set, or SIGTERM or SIGINT comes."""
         probes = serve_probes(self.settings.port, self.metrics, self.queue, lambda: self.synced)
-        async with self.kube, self.reports, probes as self.port:
+        async with self.kube, probes as self.port:
             await self._fill(stop)
             if stop.is_set():
                 return
             async with asyncio.TaskGroup() as group:
                 loops = (self.lease.run(), self._work(), self._resync(), self._close_gaps())
                 tasks = [group.create_task(loop) for loop in loops]
+                group.create_task(self._end(stop, tasks))
                 await kopf.operator(
-                    registry=make_registry(self.inbox.receive),
+                    registry=make_registry(self.inbox.receive, stop.set),
                     standalone=True,
                     clusterwide=not self.settings.namespaces,
                     namespaces=self.settings.namespaces,
                     stop_flag=stop,
                 )
-                for task in tasks:
-                    task.cancel()
+
+    async def _end(self, stop: asyncio.Event, tasks: Collection[asyncio.Task[None]]) -> None:
+        """End what is ours as soon as kopf ends its own: it waits five seconds for tasks that it doesn't know."""
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+        await self.reports.close()
 
     async def _fill(self, stop: asyncio.Event) -> None:
         """Fill every cache before anything is decided: to an empty one all seems to be missing."""

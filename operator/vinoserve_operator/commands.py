@@ -40,6 +40,9 @@ def run() -> int:
     except ConfigException as error:
         log.error("no cluster", error=str(error), hint="set KUBECONFIG, or run in a pod")  # noqa: TRY400
         return 2
+    except OSError as error:
+        log.error("cannot run", error=str(error))  # noqa: TRY400
+        return 1
     return 0
 
 

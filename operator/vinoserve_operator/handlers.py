@@ -15,8 +15,14 @@ _RETRY_SECONDS = (1, 1, 2, 3, 5, 8, *(13,) * 1000)
 """Between tries to list or watch: hours of trouble at the API server are no reason to exit."""
 
 
-def make_registry(sink: Sink) -> kopf.OperatorRegistry:
+def make_registry(sink: Sink, end: Callable[[], None]) -> kopf.OperatorRegistry:
+    """`end` is called when kopf has been told to stop."""
     registry = kopf.OperatorRegistry()
+
+    @kopf.on.cleanup(registry=registry)
+    async def clean_up(**_: Any) -> None:
+        end()
+
     kopf.on.login(registry=registry)(_login)
     kopf.on.startup(registry=registry)(_configure)
     for kind in WATCHED:

@@ -18,6 +18,10 @@ class Kind:
     owned: bool = False
     """Only those that carry our label are of interest."""
 
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
     def make_path(self, namespace: str | None, name: str | None = None) -> str:
         """Path of one object, or of all in a namespace, or of all there are."""
         parts = ["api", self.version] if not self.group else ["apis", self.group, self.version]

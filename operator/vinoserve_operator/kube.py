@@ -5,6 +5,7 @@ Every write asks the Lease first. Every answer that is not a success is one of `
 
 import contextlib
 import json
+import os
 from collections.abc import Callable
 from typing import Final, Self
 
@@ -33,7 +34,8 @@ async def load_configuration() -> Configuration:
     try:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except config.ConfigException:
-        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        path = os.environ.get("KUBECONFIG")  # the library looks at it only once, when it is imported
+        await config.load_kube_config(path, client_configuration=configuration)  # type: ignore[no-untyped-call]
     configuration.connection_pool_maxsize = _CONNECTIONS
     return configuration
 
@@ -61,7 +63,8 @@ class Kube:
         items: list[Object] = []
         while True:
             page = await self._call("GET", kind.make_path(namespace), query, timeout=_LIST_TIMEOUT_SECONDS)
-            items += page["items"]
+            # The API server names the kind once for all.
+            items += [{**item, "apiVersion": kind.api_version, "kind": kind.name} for item in page["items"]]
             token = page["metadata"].get("continue")
             if not token:
                 return items, int(page["metadata"]["resourceVersion"])

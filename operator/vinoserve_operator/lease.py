@@ -43,6 +43,15 @@ class _Lock(LeaseLock):
         return True
 
 
+    async def release(self) -> None:
+        """Let the next one have it at once, where it is still ours."""
+        await self.get(self.name, self.namespace)
+        lease = self.lease_reference
+        if lease and lease.spec and lease.spec.holder_identity == self.identity:
+            lease.spec.holder_identity = ""
+            await self.api_instance.replace_namespaced_lease(self.name, self.namespace, lease)
+
+
 async def _nothing() -> None:
     """The library calls back; `Lease.held` is asked instead."""
 
@@ -62,9 +71,10 @@ class Lease:
         self._clock = clock
         self._renewed: float | None = None
         self._acquired = asyncio.Event()
+        self._lock = _Lock(name, namespace, self.identity, client)
         self._election = LeaderElection(
             Config(
-                _Lock(name, namespace, self.identity, client),
+                self._lock,
                 lease_duration=LEASE_SECONDS,
                 renew_deadline=RENEW_DEADLINE_SECONDS,
                 retry_period=RETRY_SECONDS,
@@ -83,7 +93,17 @@ class Lease:
         await self._acquired.wait()
 
     async def run(self) -> None:
-        """Acquire and renew until cancelled."""
+        """Acquire and renew until cancelled; then let go."""
+        try:
+            await self._renew()
+        finally:
+            held, self._renewed = self.held, None
+            if held:
+                with contextlib.suppress(ApiException, aiohttp.ClientError, TimeoutError):
+                    async with asyncio.timeout(RETRY_SECONDS):
+                        await self._lock.release()
+
+    async def _renew(self) -> None:
         while True:
             started = self._clock()
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):

@@ -256,7 +256,7 @@ class Reconciler:
         except RejectedError as error:
             raise RetryableError(f"the status was refused: {error}") from error
         self._cluster.put(ref.kind, answer)
-        events = make_events(raw, before.get("conditions") or (), conditions, self._instance)
+        events = make_events(raw, before.get("conditions") or (), conditions, self._instance, self._now())
         log.info(
             "status",
             object=str(ref),

@@ -83,10 +83,7 @@ class Reports:
             await entry.asked.wait()
         return PodView(pod, entry.report, entry.unreachable)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
         tasks = [entry.task for entry in self._entries.values() if entry.task]
         for entry in self._entries.values():
             self._cancel(entry)

@@ -23,15 +23,20 @@ _QUIET: Final = {ConditionType.RECONCILING, ConditionType.STALLED}
 
 
 def make_events(
-    raw: Mapping[str, Any], previous: Sequence[Mapping[str, Any]], present: Sequence[Condition], instance: str
+    raw: Mapping[str, Any],
+    previous: Sequence[Mapping[str, Any]],
+    present: Sequence[Condition],
+    instance: str,
+    now: str,
 ) -> list[dict[str, Any]]:
     """Events for what has changed from the previous conditions of `raw` to the present ones.
 
-    An event's name is made from what it tells, so that telling it twice makes one. `instance` names the operator's pod.
+    An event's name is made from what it tells, so that telling it twice makes one. `instance` names the operator's process,
+    `now` is the time in RFC 3339, to the second.
     """
     before = {c["type"]: (str(c["status"]), str(c["reason"])) for c in previous}
     return [
-        _make_event(raw, condition, instance)
+        _make_event(raw, condition, instance, now)
         for condition in present
         if _is_news(condition, *before.get(condition.type, ("Unknown", "")))
     ]
@@ -45,7 +50,7 @@ def _is_news(condition: Condition, status: str, reason: str) -> bool:
     return (condition.status, condition.reason) != (status, reason)
 
 
-def _make_event(raw: Mapping[str, Any], condition: Condition, instance: str) -> dict[str, Any]:
+def _make_event(raw: Mapping[str, Any], condition: Condition, instance: str, now: str) -> dict[str, Any]:
     metadata = raw["metadata"]
     told = (
         metadata["uid"],
@@ -64,6 +69,7 @@ def _make_event(raw: Mapping[str, Any], condition: Condition, instance: str) -> 
             "name": f"{metadata['name']}.{digest}",
             "namespace": metadata.get("namespace") or "default",
         },
+        "eventTime": now.replace("Z", ".000000Z"),
         "regarding": {
             "apiVersion": raw["apiVersion"],
             "kind": raw["kind"],

@@ -1,0 +1,262 @@
+"""The whole operator against an API server: from an object to its children and its status, and back."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.operator.fakes.api_server import ApiError, ApiServer
+from tests.operator.fakes.running import (
+    Running,
+    condition,
+    eventually,
+    make_class,
+    make_service,
+    run_operator,
+    settle,
+)
+from tests.operator.fakes.workloads import Workloads, make_report
+from vinoserve_operator.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, EVENT, INFERENCE_SERVICE, POD, SERVICE
+
+Object = dict[str, Any]
+
+
+@pytest.fixture
+async def operator(workloads: Workloads, kubeconfig: Path) -> AsyncIterator[Running]:
+    async with run_operator(workloads) as running:
+        yield running
+
+
+def ready(api: ApiServer, name: str = "resnet") -> bool:
+    found = api.get(INFERENCE_SERVICE, "default", name)
+    condition_ = condition(api, "Ready", name)
+    return (
+        condition_.get("status") == "True"
+        and condition_["observedGeneration"] == found["metadata"]["generation"]
+    )
+
+
+def edit(api: ApiServer, name: str = "resnet", **spec: Any) -> None:
+    found = api.get(INFERENCE_SERVICE, "default", name)
+    api.put({**found, "spec": {**found["spec"], **spec}})
+
+
+def template(api: ApiServer) -> Object:
+    return api.get(DEPLOYMENT, "default", "resnet")["spec"]["template"]
+
+
+async def test_a_service_becomes_ready_and_the_status_says_on_what(api: ApiServer, operator: Running) -> None:
+    api.put(make_service())
+    await eventually(lambda: ready(api), api)
+    assert all(api.get(kind, "default", "resnet") for kind in CHILDREN)
+    status = api.get(INFERENCE_SERVICE, "default", "resnet")["status"]
+    assert status["runsOn"] == "CPU"
+    assert status["url"] == "http://resnet.default.svc:8000/v2/models/resnet"
+    assert (status["replicas"], status["readyReplicas"]) == (1, 1)
+    assert status["startup"]["compileSeconds"] == 1.235
+
+
+async def test_an_unchanged_world_is_not_written_to(api: ApiServer, operator: Running) -> None:
+    api.put(make_service())
+    await eventually(lambda: ready(api), api)
+    await settle(operator, api)
+    before = len(api.writes)
+    await operator.do(operator.operator.inbox.add_all)
+    await settle(operator, api)
+    assert api.writes[before:] == []
+
+
+async def test_a_foreign_change_of_a_child_is_undone_and_an_addition_stays(
+    api: ApiServer, operator: Running
+) -> None:
+    api.put(make_service())
+    await eventually(lambda: ready(api), api)
+    found = api.get(SERVICE, "default", "resnet")
+    found["spec"]["selector"] = {"stolen": "yes"}
+    found["metadata"]["annotations"]["team"] = "vision"
+    api.put({**found, "metadata": {"name": "resnet", "namespace": "default"}})
+    await eventually(
+        lambda: "app.kubernetes.io/instance" in api.get(SERVICE, "default", "resnet")["spec"]["selector"], api
+    )
+    assert api.get(SERVICE, "default", "resnet")["metadata"]["annotations"]["team"] == "vision"
+
+
+async def test_replicas_alone_roll_no_pod(api: ApiServer, operator: Running) -> None:
+    api.put(make_service())
+    await eventually(lambda: ready(api), api)
+    before = template(api)
+    edit(api, replicas=3)
+    await eventually(lambda: ready(api) and len(api.gather(POD)) == 3, api)
+    assert template(api) == before
+
+
+async def test_an_edit_rolls_the_pods_and_drops_the_old_config(api: ApiServer, operator: Running) -> None:
+    api.put(make_service())
+    await eventually(lambda: ready(api), api)
+    old = template(api)["metadata"]["annotations"]["vinoserve.dev/config"]
+    edit(api, hints={"performanceMode": "LATENCY"})
+    await eventually(lambda: ready(api), api)
+    new = template(api)["metadata"]["annotations"]["vinoserve.dev/config"]
+    assert old != new
+    await eventually(
+        lambda: list(api.get(CONFIG_MAP, "default", "resnet")["data"]) == [f"config-{new}.json"], api
+    )
+
+
+async def test_a_pod_of_the_last_generation_keeps_its_config_and_ready_waits(
+    api: ApiServer, workloads: Workloads, operator: Running
+) -> None:
+    api.put(make_service())
+    await eventually(lambda: ready(api), api)
+    old = template(api)["metadata"]["annotations"]["vinoserve.dev/config"]
+    api.on_write.clear()  # the rollout is stuck
+    edit(api, hints={"performanceMode": "LATENCY"})
+    await eventually(lambda: condition(api, "Ready").get("observedGeneration") == 2, api)
+    await settle(operator, api)
+    assert condition(api, "Ready")["status"] == "False"
+    assert condition(api, "Reconciling")["status"] == "True"
+    assert f"config-{old}.json" in api.get(CONFIG_MAP, "default", "resnet")["data"]
+    api.on_write.append(workloads._on_write)
+    workloads.roll(api.get(DEPLOYMENT, "default", "resnet"))
+    await eventually(lambda: ready(api), api)
+
+
+async def test_what_cannot_be_rendered_is_told_and_the_pods_go_on_serving(
+    api: ApiServer, operator: Running
+) -> None:
+    api.put(make_service())
+    await eventually(lambda: ready(api), api)
+    before = api.get(DEPLOYMENT, "default", "resnet")["spec"]
+    edit(api, targetDevice="GPU")
+    await eventually(lambda: condition(api, "Accepted").get("status") == "False", api)
+    accepted, told = condition(api, "Accepted"), condition(api, "Ready")
+    assert accepted["reason"] == told["reason"] == "AcceleratorClassNotFound"
+    assert "spec.accelerators" in accepted["message"]
+    assert "go on serving" in told["message"]
+    assert api.get(DEPLOYMENT, "default", "resnet")["spec"] == before
+    api.put(make_class())
+    await eventually(lambda: ready(api), api)
+    limits = template(api)["spec"]["containers"][0]["resources"]["limits"]
+    assert limits == {"gpu.intel.com/xe": "1"}
+
+
+async def test_whatever_is_in_the_spec_stays_that_objects_own_trouble(
+    api: ApiServer, operator: Running
+) -> None:
+    api.put({**make_service("odd"), "spec": {"model": [1, {"a": None}], "replicas": "many"}})
+    api.put(make_service())
+    await eventually(lambda: ready(api), api)
+    assert condition(api, "Accepted", "odd")["reason"] == "InvalidSpec"
+    assert "spec.model" in condition(api, "Accepted", "odd")["message"]
+
+
+async def test_what_the_api_server_refuses_is_told(api: ApiServer, operator: Running) -> None:
+    message = "admission webhook denied the request: no deployments on Sundays"
+    api.faults.refuse = lambda method, path: (
+        ApiError(403, message) if method == "PATCH" and path.endswith("/deployments/resnet") else None
+    )
+    api.put(make_service())
+    await eventually(lambda: condition(api, "Accepted").get("reason") == "NotRenderable", api)
+    assert message in condition(api, "Accepted")["message"]
+
+
+async def test_a_namesake_of_somebody_else_is_left_alone(api: ApiServer, operator: Running) -> None:
+    theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "resnet"}, "spec": {"selector": {"a": "b"}}}
+    api.put(theirs)
+    api.put(make_service())
+    await eventually(lambda: condition(api, "Accepted").get("reason") == "NotRenderable", api)
+    assert "Service default/resnet" in condition(api, "Accepted")["message"]
+    assert api.get(SERVICE, "default", "resnet")["spec"] == {"selector": {"a": "b"}}
+
+
+async def test_a_deleted_service_leaves_nothing_and_nothing_is_made_for_it(
+    api: ApiServer, operator: Running
+) -> None:
+    api.put(make_service())
+    await eventually(lambda: ready(api), api)
+    found = api.get(INFERENCE_SERVICE, "default", "resnet")
+    assert "finalizers" not in found["metadata"]
+    assert "annotations" not in found["metadata"]
+    api.delete(INFERENCE_SERVICE, "default", "resnet")
+    await settle(operator, api)
+    assert not any(api.get(kind, "default", "resnet") for kind in CHILDREN)
+
+
+async def test_nothing_is_made_for_a_service_whose_deletion_was_missed(
+    api: ApiServer, operator: Running
+) -> None:
+    api.put(make_service())
+    await eventually(lambda: ready(api), api)
+    await settle(operator, api)
+    cluster, queue = operator.operator.cluster, operator.operator.queue
+    ref = cluster.gather_refs(INFERENCE_SERVICE)[0]
+    before = len(api.writes)
+    known = cluster.get(ref)
+    api.delete(INFERENCE_SERVICE, "default", "resnet")
+    await settle(operator, api)
+    cluster._deleted[INFERENCE_SERVICE].clear()
+    cluster.put(INFERENCE_SERVICE, known)  # as if the watch had not told
+    await operator.do(lambda: queue.add(ref))
+    await settle(operator, api)
+    assert api.writes[before:] == []
+
+
+async def test_falling_back_with_warn_is_ready_and_says_so(
+    api: ApiServer, workloads: Workloads, operator: Running
+) -> None:
+    workloads.report = lambda _: make_report(targetDevice="AUTO:GPU,CPU", onRequestedDevice=False)
+    api.put(make_class())
+    api.put(make_service(targetDevice="AUTO:GPU,CPU"))
+    await eventually(lambda: ready(api), api)
+    assert (condition(api, "DeviceReady")["status"], condition(api, "DeviceReady")["reason"]) == (
+        "False",
+        "FellBackToCPU",
+    )
+    assert "runs on CPU" in condition(api, "Ready")["message"]
+
+
+async def test_a_pod_that_does_not_say_what_it_runs_on_is_not_taken_for_ready(
+    api: ApiServer, workloads: Workloads, operator: Running
+) -> None:
+    workloads.report = lambda _: None
+    api.put(make_service())
+    await eventually(lambda: condition(api, "Ready").get("reason") == "NotReporting", api)
+    assert condition(api, "Ready")["status"] == "Unknown"
+    workloads.report = lambda _: make_report()
+    await eventually(lambda: ready(api), api)
+
+
+async def test_a_transition_makes_one_event(api: ApiServer, operator: Running) -> None:
+    api.put(make_service())
+    await eventually(lambda: ready(api), api)
+    await settle(operator, api)
+    told = [(e["action"], e["reason"]) for e in api.gather(EVENT)]
+    assert len(told) == len(set(told))
+    assert {("Accepted", "Valid"), ("ModelReady", "Loaded"), ("Ready", "Ready")} <= set(told)
+
+
+async def test_suspending_takes_the_pods_away_and_nothing_else(api: ApiServer, operator: Running) -> None:
+    api.put(make_service(replicas=2))
+    await eventually(lambda: ready(api), api)
+    edit(api, suspend=True)
+    await eventually(lambda: condition(api, "Ready").get("reason") == "Suspended" and not api.gather(POD), api)
+    await settle(operator, api)
+    assert condition(api, "Stalled")["status"] == condition(api, "Reconciling")["status"] == "False"
+    assert all(api.get(kind, "default", "resnet") for kind in CHILDREN)
+
+
+async def test_a_class_says_what_the_nodes_offer(api: ApiServer, operator: Running) -> None:
+    api.put(make_class())
+
+    def class_condition() -> Object:
+        found = next(o for k, o in api.objects.items() if k[0].name == "AcceleratorClass")
+        return {**(found.get("status") or {}), **((found.get("status") or {}).get("conditions") or [{}])[0]}
+
+    await eventually(lambda: class_condition().get("reason") == "NoNode", api)
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "8"}}}
+    api.put(node)
+    await eventually(lambda: class_condition().get("reason") == "NoDevice", api)
+    api.put({**node, "status": {"allocatable": {"cpu": "8", "gpu.intel.com/xe": "2"}}})
+    await eventually(lambda: class_condition().get("status") == "True", api)
+    assert (class_condition()["nodes"], class_condition()["allocatable"]) == (1, 2)
