@@ -15,20 +15,21 @@ from vinoserve_runtime.protocol.errors import InvalidRequestError
 from vinoserve_runtime.protocol.signature import shown
 from vinoserve_runtime.tensors import NUMPY_DTYPES, Array
 
-TYPECODES: Final = {
-    "INT8": "b",
-    "INT16": "h",
-    "INT32": "i",
-    "INT64": "q",
-    "UINT8": "B",
-    "UINT16": "H",
-    "UINT32": "I",
-    "UINT64": "Q",
-    "FP16": "d",
-    "BF16": "f",
-    "FP32": "f",
-    "FP64": "d",
+NUMBERS: Final[dict[str, tuple[str, np.dtype[Any]]]] = {
+    "INT8": ("b", np.dtype(np.int8)),
+    "INT16": ("h", np.dtype(np.int16)),
+    "INT32": ("i", np.dtype(np.int32)),
+    "INT64": ("q", np.dtype(np.int64)),
+    "UINT8": ("B", np.dtype(np.uint8)),
+    "UINT16": ("H", np.dtype(np.uint16)),
+    "UINT32": ("I", np.dtype(np.uint32)),
+    "UINT64": ("Q", np.dtype(np.uint64)),
+    "FP16": ("d", np.dtype(np.float64)),
+    "BF16": ("f", np.dtype(np.float32)),
+    "FP32": ("f", np.dtype(np.float32)),
+    "FP64": ("d", np.dtype(np.float64)),
 }
+"""What each datatype is read as: array's type code, and the numpy type of the same layout."""
 EXACT_IN_DOUBLE: Final = 1 << 53
 
 
@@ -93,17 +94,17 @@ def _flatten(where: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
 
 
 def _from_numbers(where: str, datatype: str, flat: list[Any], may_hold_booleans: bool) -> Array:
-    typecode = TYPECODES[datatype]
+    typecode, dtype = NUMBERS[datatype]
     if may_hold_booleans and bool in set(map(type, flat)):
         raise _wrong_element(where, datatype, flat)
     try:
-        values: Array = np.frombuffer(array(typecode, flat), np.dtype(typecode))
+        values: Array = np.frombuffer(array(typecode, flat), dtype)
     except (TypeError, OverflowError):
-        whole = _whole_numbers(flat) if datatype[0] != "F" and datatype[0] != "B" else None
+        whole = None if dtype.kind == "f" else _whole_numbers(flat)
         if whole is None:
             raise _wrong_element(where, datatype, flat) from None
         return _from_numbers(where, datatype, whole, may_hold_booleans=False)
-    if typecode in "fd":
+    if dtype.kind == "f":
         with np.errstate(over="ignore"):
             if datatype == "FP16":
                 values = values.astype(np.float16)

@@ -83,6 +83,10 @@ def test_json_round_trip(tensor: tuple[str, Array], flat: bool) -> None:
         data = []
     body = orjson.loads(orjson.dumps(data))
     back = array_from_json("input", datatype, values.shape, body, may_hold_booleans=True)
+    assert (
+        back.dtype.num == NUMPY_DTYPES[datatype].num
+    )  # the very type: OpenVINO knows int64, but no long long
+    assert back.flags.c_contiguous
     if datatype in {"BF16", "FP16", "FP32", "FP64"}:
         np.testing.assert_array_equal(back, values)
     else:
