@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 from vinoserve_api.contract import (
     CACHE_DIR,
@@ -98,7 +99,7 @@ def _with_absolute_uri(config: RuntimeConfig, folder: Path) -> RuntimeConfig:
     scheme, _, path = config.model.uri.partition(":")
     if scheme != "file" or path.startswith("/"):
         return config
-    uri = f"file:{folder.as_posix().rstrip('/')}/{path}"
+    uri = f"file:{quote(folder.as_posix()).rstrip('/')}/{path}"
     return config.model_copy(update={"model": config.model.model_copy(update={"uri": uri})})
 
 

@@ -1,5 +1,6 @@
 """What is wrong with an object: where, what, and what would be right."""
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,5 +49,5 @@ def path_of(parts: Iterable[str | int], base: str = "") -> str:
         elif re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", part):
             path += f".{part}" if path else part
         else:
-            path += f'["{part}"]'
+            path += f"[{json.dumps(part, ensure_ascii=False)}]"
     return path

@@ -239,18 +239,17 @@ _LISTED = f"{_TARGET}.substring(7).split(',').map(d, d == 'GPU' ? 'GPU.0' : d)"
 # ",GPU.0,CPU," of HETERO:GPU,CPU. Searching it for each name costs less than comparing all names with all names.
 _CANONICAL = "(',' + self.substring(self.indexOf(':') + 1) + ',').replace('-', '').replace('GPU,', 'GPU.0,')"
 _IS_TARGET = f"self.matches({cel_text(TARGET_PATTERN)})"
+_NOT_A_TARGET = (
+    "self.matches('\\\\s') ? 'a device has no white space in it; remove it' : 'not a device: ' + self + '; ' + ("
+    f"self.upperAscii().matches({cel_text(TARGET_PATTERN)}) ? 'device names are upper case: ' + self.upperAscii()"
+    " : self.matches('^(CPU|NPU)[.:_-]?[0-9]+$') ? 'there is one of it, without an index: ' + self.substring(0, 3)"
+    " : self.matches('^GPU[:_-]?[0-9]{1,2}$') ? 'the index follows a dot: GPU.' + self.substring(self.matches('^GPU[0-9]') ? 3 : 4)"
+    " : self.matches('^[CGN]PU[0-9.]*,') ? 'a list of devices needs a mode before it: AUTO:' + self"
+    " : 'write CPU, GPU, GPU.1, NPU, AUTO, AUTO:GPU,CPU, MULTI:GPU,CPU, HETERO:GPU,CPU or BATCH:GPU(4)')"
+)
 
 CEL = (
-    CelRule(
-        "spec.targetDevice",
-        _IS_TARGET,
-        f"'not a device: ' + self + '; ' + (self.upperAscii().matches({cel_text(TARGET_PATTERN)})"
-        " ? 'device names are upper case: ' + self.upperAscii()"
-        " : self.matches('^(CPU|NPU)[.:_-]?[0-9]+$') ? 'there is one of it, without an index: ' + self.substring(0, 3)"
-        " : self.matches('^GPU[:_-]?[0-9]{1,2}$') ? 'the index follows a dot: GPU.' + self.substring(3).replace(':', '').replace('_', '').replace('-', '')"
-        " : 'write CPU, GPU, GPU.1, NPU, AUTO, AUTO:GPU,CPU, MULTI:GPU,CPU, HETERO:GPU,CPU or BATCH:GPU(4)')",
-        computed=True,
-    ),
+    CelRule("spec.targetDevice", _IS_TARGET, _NOT_A_TARGET, computed=True),
     CelRule(
         "spec.targetDevice",
         f"!{_IS_TARGET} || [{_CANONICAL}].all(l, l.split(',').all(d, d == ''"

@@ -102,6 +102,8 @@ def _unless(scheme: str, pattern: str) -> str:
     return f"!self.startsWith('{scheme}') || self.matches({cel_text(pattern)})"
 
 
+_USERINFO = "self.matches('^[a-z]+://[^/?#]*@')"
+
 CEL = (
     _cel(
         f"self.matches('^({'|'.join(SCHEMES)}):')",
@@ -116,12 +118,13 @@ CEL = (
         "!self.matches('(^|[/:?#]|%(25)*2[fF])(\\\\.|%(25)*2[eE]){2}($|[/?#]|%(25)*(2[fF]|3[fF]|5[cC]))')",
         NO_PARENT,
     ),
-    _cel("!self.matches('^[a-z]+://[^/?#]*@')", NO_USERINFO),
     _cel(_unless("file:", _FILE), FILE_FORM),
     _cel(_unless("pvc:", rf"^pvc://{_CLAIM}($|/)"), PVC_FORM),
-    _cel(f"!self.startsWith('http') || self.matches({cel_text(_HTTP)})", HTTPS_FORM),
-    _cel("!self.startsWith('http') || self.matches('^[!-~]*$')", NOT_ASCII),
+    _cel(f"!self.startsWith('http') || {_USERINFO} || self.matches({cel_text(_HTTP)})", HTTPS_FORM),
+    _cel("!self.startsWith('http') || self.matches('^[\\x00-\\x7f]*$')", NOT_ASCII),
     _cel("self.startsWith('http') ? !self.contains('#') : !self.matches('[?#]')", NO_FRAGMENT),
+    # On the model, because the API server quotes the value that a rule is on: here it holds a password.
+    CelRule("spec.model", f"!{_USERINFO.replace('self', 'self.uri')}", NO_USERINFO, ".uri"),
     CelRule("spec.model", "!self.uri.startsWith('http:') || has(self.digest)", HTTP_DIGEST, ".uri"),
     CelRule(
         "spec.model",
