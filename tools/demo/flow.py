@@ -15,7 +15,7 @@ from PIL import Image
 from tools.demo import local, manifests, waiting
 from tools.demo.cluster import Access, devcluster
 from tools.demo.infer import ask
-from tools.demo.install import RELEASE, SYSTEM, install, look_around, upload
+from tools.demo.install import RELEASE, SYSTEM, install, look_around, upload, wait_operator
 from tools.demo.manifests import NAMESPACE, SERVICE
 from tools.demo.ocr import Picture, Reading, TextError, decode, draw_line, read_alphabet
 from tools.demo.options import Options
@@ -54,6 +54,7 @@ def up(options: Options) -> int:
     install(access, operator, runtime, find_gpu_resource(access, options.device))
     with stage("Model: into the cluster", beat=True):
         upload(access, runtime, model, digest)
+    wait_operator(access)
     with stage("InferenceService: applied, then waited for"):
         uri = manifests.make_model_uri()
         service = manifests.make_inference_service(uri, digest, options.device, pods_image)

@@ -32,17 +32,33 @@ part.rename(file)
 
 
 def install(access: Access, operator: str, runtime: str, gpu_resource: str) -> None:
-    """The chart, with these images; waits until the operator is ready."""
+    """The chart, with these images."""
     values = {"acceleratorClasses.intelGpu.resourceName": gpu_resource}
     for part, image in (("operator", operator), ("runtime", runtime)):
         values[f"{part}.image.repository"], values[f"{part}.image.tag"] = split_image(image)
     flags = [flag for key, value in values.items() for flag in ("--set-string", f"{key}={value}")]
-    command = ("helm", "upgrade", "--install", RELEASE, CHART, "-n", SYSTEM, "--create-namespace", *flags)
+    command = (
+        "helm",
+        "upgrade",
+        "--install",
+        RELEASE,
+        str(CHART),
+        "-n",
+        SYSTEM,
+        "--create-namespace",
+        *flags,
+    )
     with stage(f"Chart: helm upgrade --install {RELEASE} charts/vinoserve -n {SYSTEM}", beat=True):
+        access.run(*command)
+
+
+def wait_operator(access: Access) -> None:
+    system = ("-n", SYSTEM)
+    with stage("Operator: ready", beat=True):
         try:
-            access.run(*map(str, command), "--wait", "--timeout", "5m", timeout=360)
+            access.kubectl(*system, "rollout", "status", f"deployment/{RELEASE}", "--timeout=5m", timeout=330)
         except ToolError as error:
-            pods = access.kubectl("-n", SYSTEM, "get", "pods", "-o", "wide")
+            pods = access.kubectl(*system, "get", "pods", "-o", "wide")
             raise ToolError(f"{error}\n{pods}look at: kubectl -n {SYSTEM} describe pods") from error
 
 
