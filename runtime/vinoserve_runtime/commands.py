@@ -15,7 +15,8 @@ from vinoserve_api.contract import CLAIM_DIR, CREDENTIALS_DIR, RuntimeConfig, Ru
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.lifecycle import Lifecycle
 from vinoserve_runtime.logs import configure_logs
-from vinoserve_runtime.model.fetch import fetch_model, show_uri
+from vinoserve_runtime.model.fetch import fetch_model
+from vinoserve_runtime.model.urls import show_uri
 from vinoserve_runtime.report import make_failure, write_termination_message
 from vinoserve_runtime.settings import ServeSettings
 

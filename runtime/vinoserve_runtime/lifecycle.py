@@ -148,7 +148,11 @@ class Lifecycle:
         self.ledger.warn(*compiled.warnings)
         await self._until_on_device(compiled)
         self._pool = InferRequestPool(
-            compiled.compiled, compiled.inputs, compiled.outputs, compiled.infer_requests
+            compiled.compiled,
+            compiled.inputs,
+            compiled.outputs,
+            compiled.infer_requests,
+            on_cpu=compiled.on_cpu,
         )
         await self._warm(self._pool)
         self._dataplane.attach(self._pool)

@@ -15,7 +15,7 @@ from vinoserve_runtime.engine.affinity import assign_affinity
 from vinoserve_runtime.engine.configuration import Configuration, make_configuration
 from vinoserve_runtime.engine.devices import explain_missing, gather_devices, is_available
 from vinoserve_runtime.engine.effective import read_device_names, read_effective, read_execution_devices
-from vinoserve_runtime.engine.ports import make_tensor_infos
+from vinoserve_runtime.engine.ports import check_ports, make_tensor_infos
 from vinoserve_runtime.engine.preflight import explain_unsupported
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.prepare import PreparedModel
@@ -67,6 +67,11 @@ class CompiledModel:
     infer_requests: int
     cache_hit: bool | None
     warnings: tuple[str, ...]
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the CPU alone, and for good, runs it."""
+        return str(self.plan.target) == "CPU"
 
     def observe(self) -> DeviceState:
         """Ask OpenVINO anew: AUTO changes devices while it serves."""
@@ -123,6 +128,8 @@ def compile_model(
 ) -> CompiledModel:
     """Blocks for as long as OpenVINO compiles. Raises StartupError."""
     model, target = prepared.model, str(plan.target)
+    check_ports(model.inputs, prepared.input_names, "inputs")
+    check_ports(model.outputs, prepared.output_names, "outputs")
     _check_static(prepared, plan.target)
     warnings = list(plan.warnings)
     try:
@@ -136,8 +143,8 @@ def compile_model(
             model=model,
             compiled=compiled,
             plan=plan,
-            inputs=make_tensor_infos(compiled.inputs, prepared.input_names, "inputs"),
-            outputs=make_tensor_infos(compiled.outputs, prepared.output_names, "outputs"),
+            inputs=make_tensor_infos(compiled.inputs, prepared.input_names),
+            outputs=make_tensor_infos(compiled.outputs, prepared.output_names),
             infer_requests=int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")),
             cache_hit=_read_cache_hit(compiled) if cache and not uncached else None,
             warnings=tuple(warnings),

@@ -26,35 +26,41 @@ DATATYPES: Final = {
 }
 
 
-def make_tensor_infos(ports: Sequence[Any], names: Sequence[str], side: str) -> tuple[TensorInfo, ...]:
-    """What clients may send to (or get from) compiled ports. `side` is `inputs` or `outputs`, for the errors."""
-    return tuple(
-        _make_tensor_info(port, name, f"spec.model.{side}[{index}]")
-        for index, (port, name) in enumerate(zip(ports, names, strict=True))
-    )
+def check_ports(ports: Sequence[Any], names: Sequence[str], side: str) -> None:
+    """Refuses, before anything is compiled, what no client could send or get. `side`: `inputs` or `outputs`.
 
-
-def _make_tensor_info(port: Any, name: str, field: str) -> TensorInfo:
-    side = "input" if ".inputs[" in field else "output"
-    element_type = port.get_element_type().get_type_name()
-    if element_type not in DATATYPES:
-        remedy = "client.elementType" if side == "input" else "elementType"
-        raise StartupError(
-            FailureReason.MODEL_INVALID,
-            f"{side} {name!r} has element type {element_type}, which no client can carry; convert it with "
-            f"{remedy} in an entry of spec.model.{side}s for it, such as u8 or f32",
-        )
-    shape = port.get_partial_shape()
-    if shape.rank.is_dynamic:
-        if side == "input":
+    Raises ModelInvalid for an element type that the protocol lacks, InvalidShape for an input without a rank.
+    """
+    for index, (port, name) in enumerate(zip(ports, names, strict=True)):
+        element_type = port.get_element_type().get_type_name()
+        if element_type not in DATATYPES:
+            remedy = "client.elementType" if side == "inputs" else "elementType"
+            raise StartupError(
+                FailureReason.MODEL_INVALID,
+                f"{side[:-1]} {name!r} has element type {element_type}, which no client can carry; convert it with "
+                f"{remedy} in an entry of spec.model.{side} for it, such as u8 or f32",
+            )
+        if side == "inputs" and port.get_partial_shape().rank.is_dynamic:
             raise StartupError(
                 FailureReason.INVALID_SHAPE,
-                f"{field}.shape: input {name!r} has no rank in the model; give it a shape, such as [1, 3, 224, 224] or [-1, 16]",
+                f"spec.model.inputs[{index}].shape: input {name!r} has no rank in the model; give it a shape, "
+                "such as [1, 3, 224, 224] or [-1, 16]",
             )
-        return TensorInfo(name, DATATYPES[element_type], (-1,), ((0, None),))
+
+
+def make_tensor_infos(ports: Sequence[Any], names: Sequence[str]) -> tuple[TensorInfo, ...]:
+    """What clients may send to (or get from) compiled ports; an output without a rank is said to be a vector."""
+    return tuple(_make_tensor_info(port, name) for port, name in zip(ports, names, strict=True))
+
+
+def _make_tensor_info(port: Any, name: str) -> TensorInfo:
+    datatype = DATATYPES[port.get_element_type().get_type_name()]
+    shape = port.get_partial_shape()
+    if shape.rank.is_dynamic:
+        return TensorInfo(name, datatype, (-1,), ((0, None),))
     return TensorInfo(
         name,
-        DATATYPES[element_type],
+        datatype,
         tuple(dim.get_length() if dim.is_static else -1 for dim in shape),
         tuple((dim.get_min_length(), _upper(dim)) for dim in shape),
     )

@@ -44,6 +44,7 @@ class WarmUp:
                 self._working = arrays
                 for _ in range(self._requests - 1):
                     await self._infer(arrays)
+                await self._pool.learn_speed(arrays)
                 return ()
         self._pool.consecutive_errors = 0
         shapes = ", ".join(

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx
 
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.digest import Progress
+from vinoserve_runtime.model.urls import show_url
 
 MAX_ATTEMPTS: Final = 8
 """In a row, without a byte of progress."""
@@ -85,14 +85,6 @@ def read_credentials(folder: Path) -> Credentials:
 
     ca = folder / "ca.crt"
     return Credentials(read("token"), read("username"), read("password"), ca if ca.is_file() else None)
-
-
-def show_url(url: str) -> str:
-    """Without query and userinfo: signed URLs carry secrets there."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"
 
 
 def download(url: str, part: Path, credentials: Credentials, progress: Progress | None = None) -> bool:

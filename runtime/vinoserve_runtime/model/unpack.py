@@ -70,13 +70,14 @@ def _failures(archive: Path) -> Iterator[None]:
                 FailureReason.DISK_FULL,
                 f"no space to unpack {archive.name} in {archive.parent}: raise spec.cache.model.sizeLimit",
             ) from error
-        if error.errno not in _NAME_ERRORS:
+        if error.errno is not None and error.errno not in _NAME_ERRORS:
             raise
-        raise _unsafe(archive, f"can't be unpacked: {error.strerror}") from error
+        raise _unsafe(archive, f"can't be unpacked: {error.strerror or error}") from error
     except (*_FORMAT_ERRORS, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
         raise _unsafe(archive, f"can't be unpacked: {error}") from error
 
 
+#: Names that clash or that no file can have; gzip and bz2 raise OSError without a number over broken data.
 _NAME_ERRORS: Final = (
     errno.EEXIST,
     errno.ENOTDIR,

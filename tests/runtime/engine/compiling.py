@@ -1,0 +1,32 @@
+"""Compile as the lifecycle does, without one."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.runtime.configs import make_config
+
+from vinoserve_api.contract import RuntimeConfig
+from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan
+from vinoserve_runtime.engine.pool import InferRequestPool
+from vinoserve_runtime.model.prepare import prepare_model
+from vinoserve_runtime.ov import ov
+
+F32 = {"inferencePrecision": "f32"}
+
+
+def compile_file(path: Path, cache_dir: Path | None = None, **fields: Any) -> CompiledModel:
+    return compile_config(path, make_config(path, **fields), cache_dir)
+
+
+def compile_config(path: Path, config: RuntimeConfig, cache_dir: Path | None = None) -> CompiledModel:
+    core = ov.Core()
+    plan = make_plan(core, config)
+    for device, properties in plan.configuration.core.items():
+        core.set_property(device, properties)
+    return compile_model(core, prepare_model(core, path, config), config, plan, cache_dir)
+
+
+def make_pool(model: CompiledModel, size: int | None = None) -> InferRequestPool:
+    return InferRequestPool(
+        model.compiled, model.inputs, model.outputs, size or model.infer_requests, on_cpu=model.on_cpu
+    )

@@ -1,0 +1,157 @@
+"""Compiling for the CPU, alone and behind AUTO, MULTI, HETERO and BATCH: hints arrive, caches may fail, truth is told."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.models import write_adder, write_classifier, write_identity, write_multiplier, write_sum
+from tests.runtime.engine.compiling import F32, compile_file, make_pool
+
+from vinoserve_api.conditions import FailureReason
+from vinoserve_runtime.errors import StartupError
+
+RNG = np.random.default_rng(3)
+
+
+@pytest.mark.parametrize("target", ["CPU", "AUTO", "AUTO:CPU", "MULTI:CPU", "HETERO:CPU", "BATCH:CPU(4)"])
+async def test_the_f32_hint_reaches_the_cpu_behind_every_target(tmp_path: Path, target: str) -> None:
+    weights = RNG.standard_normal((64, 64)).astype(np.float32)
+    path = write_multiplier(tmp_path / "m.xml", weights)
+    model = compile_file(path, targetDevice=target, hints=F32)
+    x = RNG.standard_normal((1, 64)).astype(np.float32)
+    (y,) = await make_pool(model).infer([x])
+    np.testing.assert_allclose(y, x @ weights, rtol=1e-4, atol=1e-4)
+    state = model.observe()
+    assert state.execution_devices == ("CPU",)
+    assert state.on_requested_device
+    assert state.effective == ()
+    assert state.device_names[0]
+
+
+def test_what_openvino_changes_is_told_beside_the_request(tmp_path: Path) -> None:
+    path = write_adder(tmp_path / "m.xml")
+    model = compile_file(path, hints={"numStreams": 1000}, properties={"CPU": {"ENABLE_CPU_PINNING": True}})
+    (difference,) = [d for d in model.observe().effective if d.property == "NUM_STREAMS"]
+    assert (difference.device, difference.requested) == ("CPU", "1000")
+    assert int(difference.effective) < 1000
+
+
+def test_what_openvino_changes_is_told_behind_auto_too(tmp_path: Path) -> None:
+    model = compile_file(write_adder(tmp_path / "m.xml"), targetDevice="AUTO:CPU", hints={"numStreams": 1000})
+    assert [(d.device, d.property) for d in model.observe().effective] == [("CPU", "NUM_STREAMS")]
+
+
+def test_what_is_left_to_openvino_is_no_difference(tmp_path: Path) -> None:
+    path = write_adder(tmp_path / "m.xml")
+    properties = {
+        "CPU": {"PERF_COUNT": True, "CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE": 1, "LOG_LEVEL": "LOG_NONE"}
+    }
+    model = compile_file(
+        path, hints={"numStreams": "AUTO", "executionMode": "ACCURACY"}, properties=properties
+    )
+    assert model.observe().effective == ()
+
+
+def test_throughput_makes_a_pool(tmp_path: Path) -> None:
+    model = compile_file(write_adder(tmp_path / "m.xml"), targetDevice="BATCH:CPU(4)")
+    assert model.infer_requests == 4
+
+
+def test_the_second_compile_comes_from_the_cache(tmp_path: Path) -> None:
+    path = write_classifier(tmp_path / "m.xml")
+    assert compile_file(path, tmp_path / "cache").cache_hit is False
+    assert compile_file(path, tmp_path / "cache").cache_hit is True
+    assert compile_file(path).cache_hit is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage" * 100])
+def test_a_damaged_cache_is_compiled_anew(tmp_path: Path, damage: bytes) -> None:
+    path = write_classifier(tmp_path / "m.xml")
+    compile_file(path, tmp_path / "cache")
+    for blob in (tmp_path / "cache").iterdir():
+        blob.write_bytes(damage)
+    assert compile_file(path, tmp_path / "cache").observe().execution_devices == ("CPU",)
+
+
+@pytest.mark.parametrize("cache", ["/proc/cache", "/dev/null/cache", "/dev/full"])
+def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path: Path, cache: str) -> None:
+    model = compile_file(write_adder(tmp_path / "m.xml"), Path(cache))
+    assert model.cache_hit is None
+    assert [w for w in model.warnings if cache in w]
+
+
+def test_a_device_that_is_not_here_is_named_with_what_is(tmp_path: Path) -> None:
+    with pytest.raises(StartupError) as caught:
+        compile_file(write_adder(tmp_path / "m.xml"), targetDevice="GPU", onFallback="Fail")
+    assert caught.value.reason in (FailureReason.DEVICE_NOT_FOUND, FailureReason.PERMISSION_DENIED)
+    assert "GPU" in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["AUTO:GPU,CPU", "MULTI:GPU,CPU"])
+def test_a_missing_device_is_a_fallback_where_that_is_allowed(tmp_path: Path, target: str) -> None:
+    path = write_adder(tmp_path / "m.xml")
+    warned = compile_file(path, targetDevice=target, onFallback="Warn")
+    state = warned.observe()
+    assert state.execution_devices == ("CPU",)
+    assert not state.on_requested_device
+    assert "/dev/dri" in warned.warnings[0] or "GPU" in warned.warnings[0]
+    assert compile_file(path, targetDevice=target, onFallback="Allow").warnings == ()
+    with pytest.raises(StartupError):
+        compile_file(path, targetDevice=target, onFallback="Fail")
+
+
+@pytest.mark.parametrize("policy", ["Fail", "Warn", "Allow"])
+def test_hetero_never_serves_without_its_first_device(tmp_path: Path, policy: str) -> None:
+    with pytest.raises(StartupError):
+        compile_file(write_adder(tmp_path / "m.xml"), targetDevice="HETERO:GPU,CPU", onFallback=policy)
+
+
+@pytest.mark.parametrize("element_type", ["u1", "u4", "i4", "nf4", "f8e4m3"])
+def test_types_that_no_client_can_carry_name_the_tensor(tmp_path: Path, element_type: str) -> None:
+    path = write_identity(tmp_path / "m.xml", [1, 8], element_type)
+    with pytest.raises(StartupError) as caught:
+        compile_file(path)
+    assert caught.value.reason == FailureReason.MODEL_INVALID
+    assert "'x'" in str(caught.value)
+    assert element_type in str(caught.value)
+
+
+def test_batch_needs_static_shapes(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"spec\.model\.inputs\[0\]\.shape: BATCH:CPU\(4\)") as caught:
+        compile_file(write_sum(tmp_path / "m.xml"), targetDevice="BATCH:CPU(4)")
+    assert caught.value.reason == FailureReason.INVALID_SHAPE
+
+
+def test_a_property_that_the_plugin_refuses_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="NEW_KEY") as caught:
+        compile_file(write_adder(tmp_path / "m.xml"), uncheckedProperties={"CPU": {"NEW_KEY": "1"}})
+    assert caught.value.reason == FailureReason.INVALID_PROPERTY
+
+
+def test_bounds_of_shapes_are_told(tmp_path: Path) -> None:
+    path = write_identity(tmp_path / "m.xml", [-1, -1, 3])
+    (tensor,) = compile_file(path, inputs=[{"name": "x", "shape": ["2..7", -1, 3]}]).inputs
+    assert tensor.shape == (-1, -1, 3)
+    assert tensor.bounds[0] == (2, 7)
+    assert tensor.bounds[1][1] is None
+    assert tensor.bounds[2] == (3, 3)
+
+
+def test_an_affinity_that_names_nothing_is_a_warning(tmp_path: Path) -> None:
+    model = compile_file(
+        write_classifier(tmp_path / "m.xml"),
+        targetDevice="HETERO:CPU",
+        operatorAffinity=[{"device": "CPU", "types": ["Softmax", "NoSuchOperator"], "names": ["nobody"]}],
+    )
+    assert [w for w in model.warnings if "NoSuchOperator" in w]
+    assert [w for w in model.warnings if "nobody" in w]
+    assert not [w for w in model.warnings if "Softmax" in w]
+
+
+def test_a_plain_cpu_run_needs_no_converter_tools() -> None:
+    """A third of OpenVINO's import is for converting models: a start shall not pay for it."""
+    code = "import sys, vinoserve_runtime.commands; sys.exit('openvino.tools' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ))
