@@ -1,0 +1,144 @@
+"""Clients that others wrote, as they are: Triton's and KServe's, against a real server of a real model."""
+
+# ruff: noqa: PLC0415 - KServe's client takes seconds to import: not while tests are collected
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.runtime.rest.process import Served, serving_process
+
+# What these packages do is theirs.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+A = np.array([[1, 2.5, -3, 0], [5, 6, 7, 8]], np.float32)
+B = np.array([2**30 - 1, -1], np.int64)  # OpenVINO's CPU plugin counts in 32 bits
+FLAG = np.array([True, False, True])
+HALF = np.array([0.5, -1.25], np.float16)
+EXPECTED = {"sum": A + 1, "double": B * 2, "not": ~FLAG, "whole": HALF * 2}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("clients")
+    model = {"uri": "file:model.onnx", "inputs": [{"name": "a", "shape": ["1..8", 4]}]}
+    with serving_process(folder, model=model, hints={"inferencePrecision": "f32"}) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def triton(served: Served) -> Iterator[Any]:
+    import tritonclient.http
+
+    with tritonclient.http.InferenceServerClient(served.url) as client:
+        yield client
+
+
+def triton_inputs(*, binary: bool) -> list[Any]:
+    from tritonclient.http import InferInput
+
+    return [
+        InferInput("a", [2, 4], "FP32").set_data_from_numpy(A, binary_data=binary),
+        InferInput("b", [2], "INT64").set_data_from_numpy(B, binary_data=binary),
+        InferInput("flag", [3], "BOOL").set_data_from_numpy(FLAG, binary_data=binary),
+        # Triton's client sends FP16 in binary only.
+        InferInput("half", [2], "FP16").set_data_from_numpy(HALF, binary_data=True),
+    ]
+
+
+def test_triton_asks_for_health_and_metadata(triton: Any) -> None:
+    assert triton.is_server_live()
+    assert triton.is_server_ready()
+    assert triton.is_model_ready("m")
+    assert triton.is_model_ready("m", "1")
+    assert not triton.is_model_ready("other")
+    assert "binary_tensor_data" in triton.get_server_metadata()["extensions"]
+    metadata = triton.get_model_metadata("m")
+    assert metadata["inputs"][0] == {"name": "a", "datatype": "FP32", "shape": [-1, 4]}
+    assert [output["name"] for output in metadata["outputs"]] == list(EXPECTED)
+
+
+@pytest.mark.parametrize("coding", [None, "gzip", "deflate"])
+@pytest.mark.parametrize("binary_out", [True, False])
+@pytest.mark.parametrize("binary_in", [True, False])
+def test_triton_infers(triton: Any, binary_in: bool, binary_out: bool, coding: str | None) -> None:
+    from tritonclient.http import InferRequestedOutput
+
+    result = triton.infer(
+        "m",
+        triton_inputs(binary=binary_in),
+        model_version="1",
+        outputs=[InferRequestedOutput(name, binary_data=binary_out and name != "whole") for name in EXPECTED],
+        request_id="7",
+        request_compression_algorithm=coding,
+        response_compression_algorithm=coding,
+    )
+    assert result.get_response()["id"] == "7"
+    for name, expected in EXPECTED.items():
+        if name != "whole":
+            np.testing.assert_array_equal(result.as_numpy(name), expected)
+    assert result.get_output("whole")["data"] == [1.0, -2.5]
+
+
+def test_triton_gets_every_output_in_binary_without_asking(triton: Any) -> None:
+    result = triton.infer("m", triton_inputs(binary=True))
+    for name, expected in EXPECTED.items():
+        np.testing.assert_array_equal(result.as_numpy(name), expected)
+
+
+def test_triton_at_once(triton: Any) -> None:
+    pending = [
+        triton.async_infer("m", triton_inputs(binary=True), request_id=str(index)) for index in range(20)
+    ]
+    for index, request in enumerate(pending):
+        result = request.get_result()
+        assert result.get_response()["id"] == str(index)
+        np.testing.assert_array_equal(result.as_numpy("sum"), EXPECTED["sum"])
+
+
+def test_triton_shows_what_is_wrong(triton: Any) -> None:
+    from tritonclient.http import InferInput
+    from tritonclient.utils import InferenceServerException
+
+    wrong = [InferInput("a", [1, 5], "FP32").set_data_from_numpy(np.zeros((1, 5), np.float32))]
+    with pytest.raises(InferenceServerException, match=r'\[400\].*input "a": shape \[1, 5\] doesn\'t fit'):
+        triton.infer("m", wrong)
+    with pytest.raises(InferenceServerException, match=r'\[404\].*no model "other"'):
+        triton.infer("other", triton_inputs(binary=True))
+
+
+@pytest.mark.parametrize("binary", [True, False])
+async def test_kserve_infers(served: Served, binary: bool) -> None:
+    import kserve
+
+    client = kserve.InferenceRESTClient(kserve.RESTConfig(protocol="v2"))
+    url = f"http://{served.url}"
+    try:
+        assert await client.is_server_live(url)
+        assert await client.is_server_ready(url)
+        assert await client.is_model_ready(url, "m")
+        inputs = []
+        for name, values, datatype in (
+            ("a", A, "FP32"),
+            ("b", B, "INT64"),
+            ("flag", FLAG, "BOOL"),
+            ("half", HALF, "FP16"),
+        ):
+            tensor = kserve.InferInput(name, list(values.shape), datatype)
+            tensor.set_data_from_numpy(values, binary_data=binary or datatype == "FP16")
+            inputs.append(tensor)
+        request = kserve.InferRequest(
+            model_name="m", infer_inputs=inputs, request_id="9", parameters={"binary_data_output": binary}
+        )
+        response = await client.infer(url, request, model_name="m")
+        assert response.id == "9"
+        for output in response.outputs:
+            if output.name != "whole" or binary:
+                np.testing.assert_array_equal(output.as_numpy(), EXPECTED[output.name])
+    finally:
+        await client.close()
