@@ -15,6 +15,7 @@ from tests.runtime.rest.serving import FakeEngine, Running, make_adder, serving,
 from tests.runtime.rest.waiting import wait_for
 
 from vinoserve_api.contract import RuntimeLimits
+from vinoserve_runtime.rest import connection, receiver
 from vinoserve_runtime.rest import server as rest_server
 
 BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}
@@ -201,3 +202,75 @@ def test_clients_that_vanish_leave_nothing_behind() -> None:
         wait_for(lambda: server.server.connections == 0)
         assert server.infer(BODY).status == 200
         assert (server.dataplane.in_flight, server.dataplane.queue_length) == (0, 0)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines of a second and less instead of many."""
+    monkeypatch.setattr(rest_server, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "KEEP_ALIVE_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "WRITE_STALL_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.3)
+    monkeypatch.setattr(receiver, "BODY_IDLE_SECONDS", 1.0)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_idle_connections_are_closed() -> None:
+    with serving(make_adder()) as server, Wire(server) as wire:
+        wire.send(get())
+        assert wire.answer().status == 200
+        assert wire.is_closed()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_client_that_never_reads_its_answer_is_cut() -> None:
+    engine = FakeEngine(
+        [tensor("x", "UINT8", -1)], [tensor("y", "UINT8", -1)], lambda _: [np.zeros(64 << 20, np.uint8)]
+    )
+    item = {"name": "x", "datatype": "UINT8", "shape": [0], "data": []}
+    body = orjson.dumps({"inputs": [item], "parameters": {"binary_data_output": True}})
+    for ending in ("", "Connection: close"):
+        with serving(engine) as server, Wire(server) as wire:
+            wire.send(request("POST", "/v2/models/m/infer", body, ending or "X-Keep: 1"))
+            wait_for(lambda server=server: server.dataplane.metrics.requests["rest", "infer", 200])
+            wait_for(lambda server=server: server.server.connections == 0)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_refused_client_that_goes_on_sending_is_cut() -> None:
+    with serving(make_adder()) as server, Wire(server) as wire:
+        wire.send(b"POST /v2/models/m/infer HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n")
+        assert wire.answer().status == 413
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            send_for_ever(wire)
+
+
+def send_for_ever(wire: Wire) -> None:
+    while True:
+        wire.send(bytes(1000))
+        select.select([], [], [], 0.001)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_body_too_slow_is_cut_even_if_it_never_pauses() -> None:
+    with serving(make_adder()) as server, Wire(server) as wire:
+        wire.send(b"POST /v2/models/m/infer HTTP/1.1\r\nContent-Length: 999999\r\n\r\n")
+        sent = 0
+        while not select.select([wire.socket], [], [], 0.05)[0]:
+            wire.send(b" " * 20)
+            sent += 20
+        assert wire.answer().status == 408
+        assert 0 < sent < 99_999
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_body_fast_enough_may_take_longer_than_a_pause() -> None:
+    body = orjson.dumps(BODY) + b" " * 60_000
+    with serving(make_adder()) as server, Wire(server) as wire:
+        began = time.monotonic()
+        wire.send(b"POST /v2/models/m/infer HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for start in range(0, len(body), 1000):
+            wire.send(body[start : start + 1000])
+            select.select([], [], [], 0.04)
+        assert wire.answer().status == 200
+        assert time.monotonic() - began > 2
