@@ -68,7 +68,7 @@ def test_auto_without_a_gpu_is_never_silently_ready(site: Site, relu: str) -> No
     auto = {"model": {"uri": relu}, "targetDevice": "AUTO:GPU,CPU", "accelerators": []}
     site.apply("strict", {**auto, "onFallback": "Fail"})
     site.apply("lenient", auto)
-    site.wait_condition("strict", "Ready", "False", "FellBackToCPU")
+    site.wait_condition("strict", "Ready", "False", "DeviceNotFound")
     site.wait_ready("lenient")
     assert site.condition("lenient", "DeviceReady")[:2] == ("False", "FellBackToCPU")
     assert site.status("lenient")["executionDevices"] == ["CPU"]
