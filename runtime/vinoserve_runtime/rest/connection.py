@@ -59,8 +59,9 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._deadline = self._loop.time() + HEADER_SECONDS
         if not self._server.add(self):
-            self._receiver.stop()
-            self.request_refused(HttpError(503, "too many connections", (b"Retry-After", b"1")))
+            request = Request()
+            request.refusal = HttpError(503, "too many connections", (b"Retry-After", b"1"))
+            self.request_refused(request)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._server.discard(self)
@@ -104,11 +105,9 @@ class Connection(asyncio.Protocol):
         else:
             self._start(request)
 
-    def request_refused(self, error: Exception) -> None:
-        last = Request()
-        last.refusal = error
-        last.linger = True
-        self._queue.append(last)
+    def request_refused(self, request: Request) -> None:
+        request.linger = True
+        self._queue.append(request)
         self._pump()
 
     def continue_expected(self) -> None:
@@ -245,6 +244,8 @@ class Connection(asyncio.Protocol):
         self._queue.clear()
         self._receiver.stop()
         self._deadline = self._loop.time() + (LINGER_SECONDS if linger else WRITE_STALL_SECONDS)
+        if self._transport.get_protocol() is not self:
+            self._switch(self)
         if linger and not self._ended:
             self._transport.write_eof()
             self._transport.resume_reading()

@@ -29,8 +29,8 @@ class Sink(Protocol):
 
     def request_received(self, request: Request) -> None: ...
 
-    def request_refused(self, error: Exception) -> None:
-        """What comes from this client makes no sense any more; the receiver is done."""
+    def request_refused(self, request: Request) -> None:
+        """See `request.refusal`; whatever else comes from this client is dropped."""
         ...
 
     def continue_expected(self) -> None:
@@ -127,6 +127,12 @@ class Receiver:
             self._stop(HttpError(400, f"HTTP/{version} is not supported; HTTP/1.1 is"))
         request.method = self._parser.get_method().decode()
         request.keep_alive = self._parser.should_keep_alive()
+        try:
+            request.route = self._app.route(request.method, request.target)
+            if b"content-encoding" in headers:
+                request.coding = check_coding(headers[b"content-encoding"])
+        except Exception as error:  # noqa: BLE001 - the application's table knows what it means
+            request.refusal = error
         if b"transfer-encoding" in headers:
             if headers[b"transfer-encoding"].strip().lower() != b"chunked":
                 self._stop(HttpError(415, "of the transfer codings only chunked is supported"))
@@ -137,12 +143,6 @@ class Receiver:
             request.content_length = int(headers[b"content-length"])
             if request.content_length > self._app.max_body_bytes:
                 self._stop(self._body_too_long())
-        try:
-            request.route = self._app.route(request.method, request.target)
-            if b"content-encoding" in headers:
-                request.coding = check_coding(headers[b"content-encoding"])
-        except Exception as error:  # noqa: BLE001 - the application's table knows what it means
-            request.refusal = error
         if self._chunks is not None or request.content_length:
             self._expect_body(request)
 
@@ -181,8 +181,13 @@ class Receiver:
         except httptools.HttpParserInvalidMethodError:
             self._refuse(HttpError(405, "unknown method", (b"Allow", b"GET, HEAD, POST")))
             return b""
+        except httptools.HttpParserCallbackError:
+            if self._fault is None:
+                raise
+            self._refuse(self._fault)
+            return b""
         except httptools.HttpParserError as error:
-            self._refuse(self._fault or HttpError(400, f"malformed HTTP: {error}"))
+            self._refuse(HttpError(400, f"malformed HTTP: {error}"))
             return b""
         request = self.request
         if request is None:
@@ -227,10 +232,13 @@ class Receiver:
         raise _Stop
 
     def _refuse(self, error: Exception) -> None:
+        request = self.request or Request()
+        request.refusal = error
+        request.keep_alive = False
         self._done = True
         self.request = self.body = self._chunks = None
         self.deadline = inf
-        self._sink.request_refused(error)
+        self._sink.request_refused(request)
 
     def _body_too_long(self) -> HttpError:
         return HttpError(413, f"the body is longer than {self._app.max_body_bytes} bytes")

@@ -25,7 +25,7 @@ class Server:
         self.closing = False
         self.date = b""
         self._connections: set[Connection] = set()
-        self._most = min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_FILES)
+        self._most = _count_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._sockets: asyncio.Server | None = None
         self._port = 0
         self._empty = asyncio.Event()
@@ -81,6 +81,11 @@ class Server:
         for connection in list(self._connections):
             connection.check(now)
         self._timer = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+
+
+def _count_connections(files: int) -> int:
+    """How many connections to hold where the process may open `files`."""
+    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files - SPARE_FILES)
 
 
 def _listen(host: str | None, port: int) -> socket.socket:
