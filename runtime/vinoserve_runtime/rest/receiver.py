@@ -114,8 +114,9 @@ class Receiver:
         if self._header_bytes > MAX_HEADER_BYTES:
             self._stop(_header_too_long())
         name = name.lower()
-        if name in HEADERS:
+        if name in HEADERS and self.in_header:  # trailers come after the body: they change nothing any more
             headers = cast("Request", self.request).headers
+            value = value.strip()
             headers[name] = headers[name] + b"," + value if name in headers else value
 
     def on_headers_complete(self) -> None:

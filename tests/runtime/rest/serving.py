@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
@@ -69,7 +69,6 @@ class Running:
     dataplane: Dataplane
     loop: asyncio.AbstractEventLoop
     server: rest.Server
-    headers: dict[str, str] = field(default_factory=dict)
 
     def call(self, function: Callable[[], Any]) -> Any:
         """Runs `function` on the server's loop."""

@@ -223,9 +223,19 @@ def test_chunks_with_extensions_and_trailers(adder: Running) -> None:
     with Wire(adder) as wire:
         wire.send(
             b"POST %b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" % INFER.encode()
-            + b'%X;name="value"\r\n%b\r\n0\r\nX-Trailer: 1\r\n\r\n' % (len(BODY), BODY)
+            + b'%X;name="value"\r\n%b\r\n0\r\nX-Trailer: 1\r\nContent-Encoding: gzip\r\n\r\n'
+            % (len(BODY), BODY)
         )
         assert wire.answer().json["outputs"][0]["data"] == Y
+
+
+def test_blanks_around_header_values(blob: Running) -> None:
+    body, header = blob_request(b"\x01\x02")
+    with Wire(blob) as wire:
+        wire.send(
+            request("POST", INFER, body, header.replace(": ", ": \t ") + "  ", "Accept-Encoding:   identity ")
+        )
+        assert wire.answer().json["outputs"][0]["data"] == [2, 3]
 
 
 def test_bodies_where_none_is_expected(adder: Running) -> None:
