@@ -14,14 +14,15 @@ from tools.ppocr import recogniser
 Shape = Sequence[int | str | None]
 
 
-def write_adder(path: Path, shape: Shape = (1, 4)) -> Path:
-    """y = max(x + 1, 0) in f32. -1 or a string is a dynamic dimension."""
+def write_adder(path: Path, shape: Shape = (1, 4), element_type: str = "f32") -> Path:
+    """y = max(x + 1, 0), in ONNX in f32. -1 or a string is a dynamic dimension."""
     if path.suffix == ".onnx":
         one = numpy_helper.from_array(np.ones(1, np.float32), "one")
         nodes = [helper.make_node("Add", ["x", "one"], ["sum"]), helper.make_node("Relu", ["sum"], ["y"])]
         return write_onnx(path, nodes, {"x": shape}, {"y": shape}, [one])
-    x = _parameter("x", shape, ov.Type.f32)
-    return _save(path, [_named(ops.relu(ops.add(x, np.float32(1))), "y")], [x])
+    x = _parameter("x", shape, getattr(ov.Type, element_type))
+    one = ops.constant(1, getattr(ov.Type, element_type))
+    return _save(path, [_named(ops.relu(ops.add(x, one)), "y")], [x])
 
 
 def write_multiplier(path: Path, weights: np.ndarray) -> Path:

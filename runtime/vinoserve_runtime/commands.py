@@ -1,6 +1,7 @@
 """The commands of the runtime: `fetch`, which the init container runs, and `serve`."""
 
 import asyncio
+import hashlib
 import os
 import signal
 import sys
@@ -75,7 +76,7 @@ def serve(
         host=host,
         http_port=http_port,
         admin_port=admin_port,
-        model_dir=model_dir,
+        model_dir=_make_own_folder(model_dir, config) if fetch else model_dir,
         claim_dir=claim_dir,
         credentials_dir=credentials_dir,
         cache_dir=cache_dir,
@@ -87,6 +88,13 @@ def serve(
     if lifecycle.is_busy:
         _exit_now(code)
     return code
+
+
+def _make_own_folder(model_dir: Path, config: RuntimeConfig) -> Path:
+    """A user's models share a folder, where a pod has one to itself."""
+    source = config.model
+    key = hashlib.sha256(f"{source.uri} {source.digest} {source.format}".encode()).hexdigest()
+    return model_dir / key[:16]
 
 
 async def _serve(config: RuntimeConfig, settings: ServeSettings) -> tuple[Lifecycle, RuntimeFailure | None]:

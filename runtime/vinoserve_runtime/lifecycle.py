@@ -17,7 +17,7 @@ from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import Phase, RuntimeConfig, RuntimeFailure, RuntimeReport
 from vinoserve_runtime import admin, rest
 from vinoserve_runtime.dataplane import Dataplane
-from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan
+from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan, prepare_core
 from vinoserve_runtime.engine.pool import InferRequestPool
 from vinoserve_runtime.engine.warmup import WarmUp
 from vinoserve_runtime.errors import StartupError
@@ -29,6 +29,7 @@ from vinoserve_runtime.ov import ov
 from vinoserve_runtime.report import Ledger, make_failure, make_report
 from vinoserve_runtime.settings import (
     DRAIN_SECONDS,
+    LINGER_SECONDS,
     MAX_CONSECUTIVE_ERRORS,
     OBSERVE_SECONDS,
     WATCH_SECONDS,
@@ -71,8 +72,9 @@ class Lifecycle:
         return None if self._has_started else f"phase {self.ledger.phase}"
 
     def why_not_ready(self) -> str | None:
-        """None as long as requests are let through."""
-        return None if self._dataplane.ready else f"phase {self.ledger.phase}"
+        """None while requests are let through and more are wanted."""
+        is_ready = self.ledger.phase == "Ready" and self._dataplane.ready
+        return None if is_ready else f"phase {self.ledger.phase}"
 
     def report(self) -> RuntimeReport:
         if self._pool is not None:
@@ -195,9 +197,9 @@ class Lifecycle:
         plan = await self._in_thread(lambda: make_plan(core, self.config))
         self.ledger.warn(*plan.warnings)
         started = monotonic()
-        for device, properties in plan.configuration.core.items():
-            core.set_property(device, properties)
+        prepare_core(core, plan)
         prepared = await self._in_thread(lambda: prepare_model(core, fetched.model_path, self.config))
+        self.ledger.warn(*prepared.warnings)
         self.ledger.note(read_seconds=_since(started))
         self._enter("Compiling")
         started = monotonic()
@@ -261,7 +263,9 @@ class Lifecycle:
         raise StartupError(FailureReason.INFERENCE_FAILED, self._lost)
 
     async def _drain(self, servers: list[Any]) -> None:
-        """Readiness went down with the phase; answer what is in flight, then close."""
+        """Readiness went down with the phase; answer what still comes and what is in flight, then close."""
+        if self.ledger.failure is None and self._dataplane.ready and not self.settings.fetch:
+            await asyncio.sleep(LINGER_SECONDS)
         drained = await self._dataplane.drain(DRAIN_SECONDS if self.ledger.failure is None else 1.0)
         if not drained:
             _log.warning("requests were still in flight", seconds=DRAIN_SECONDS)

@@ -123,6 +123,17 @@ def _hardware(target: Target, available: Sequence[str]) -> list[str]:
     return [name for name in available if name.partition(".")[0] in target.candidate_kinds]
 
 
+def prepare_core(core: Any, plan: DevicePlan) -> None:
+    """Set what must be set before the model is read. Raises StartupError InvalidProperty."""
+    for device, properties in plan.configuration.core.items():
+        try:
+            core.set_property(device, properties)
+        except RuntimeError as error:
+            raise make_startup_error(
+                error, FailureReason.INVALID_PROPERTY, f"{device} refuses {', '.join(properties)}"
+            ) from error
+
+
 def compile_model(
     core: Any, prepared: PreparedModel, config: RuntimeConfig, plan: DevicePlan, cache_dir: Path | None
 ) -> CompiledModel:

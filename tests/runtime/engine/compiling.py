@@ -6,7 +6,7 @@ from typing import Any
 from tests.runtime.configs import make_config
 
 from vinoserve_api.contract import RuntimeConfig
-from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan
+from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan, prepare_core
 from vinoserve_runtime.engine.pool import InferRequestPool
 from vinoserve_runtime.model.prepare import prepare_model
 from vinoserve_runtime.ov import ov
@@ -21,8 +21,7 @@ def compile_file(path: Path, cache_dir: Path | None = None, **fields: Any) -> Co
 def compile_config(path: Path, config: RuntimeConfig, cache_dir: Path | None = None) -> CompiledModel:
     core = ov.Core()
     plan = make_plan(core, config)
-    for device, properties in plan.configuration.core.items():
-        core.set_property(device, properties)
+    prepare_core(core, plan)
     return compile_model(core, prepare_model(core, path, config), config, plan, cache_dir)
 
 

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.models import write_adder, write_classifier, write_identity, write_multiplier, write_sum
+from tests.runtime.configs import make_config
 from tests.runtime.engine.compiling import F32, compile_file, make_pool
 
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.errors import StartupError
+from vinoserve_runtime.model.prepare import prepare_model
+from vinoserve_runtime.ov import ov
 
 RNG = np.random.default_rng(3)
 
@@ -138,6 +141,12 @@ def test_bounds_of_shapes_are_told(tmp_path: Path) -> None:
     assert tensor.bounds[0] == (2, 7)
     assert tensor.bounds[1][1] is None
     assert tensor.bounds[2] == (3, 3)
+
+
+def test_64_bit_sums_are_said_to_be_made_of_32_bits(tmp_path: Path) -> None:
+    path = write_adder(tmp_path / "m.xml", element_type="i64")
+    (warning,) = prepare_model(ov.Core(), path, make_config(path)).warnings
+    assert "'x' is i64" in warning
 
 
 def test_an_affinity_that_names_nothing_is_a_warning(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from tests.runtime.configs import make_config
 from tests.runtime.lifecycle.process import Runtime, running
 from tests.runtime.model.file_server import FileServer, serving
 
+from vinoserve_runtime import commands
+
 
 @pytest.fixture
 def ports() -> tuple[int, int]:
@@ -96,6 +98,25 @@ FAILURES: dict[str, tuple[Failing, list[str]]] = {
         ["NEW"],
     ),
 }
+
+
+def test_a_pod_serves_on_for_a_moment_after_it_said_that_it_is_not_ready(
+    tmp_path: Path, ports: tuple[int, int]
+) -> None:
+    config = make_config(write_adder(tmp_path / "m.onnx"))
+    commands.fetch(
+        config,
+        model_dir=tmp_path / "models",
+        claim_dir=tmp_path / "claim",
+        credentials_dir=tmp_path / "credentials",
+    )
+    with running(config, tmp_path, ports=ports, fetch=False) as runtime:
+        runtime.until_ready()
+        runtime.process.send_signal(signal.SIGTERM)
+        runtime.until_phase("Draining")
+        assert runtime.get("/readyz").status_code == 503
+        assert runtime.infer(x=((1, 4), [1, 2, 3, -4])).status_code == 200
+        assert runtime.process.wait(60) == 0
 
 
 @pytest.mark.parametrize("reason", FAILURES)
