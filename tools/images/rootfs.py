@@ -82,5 +82,5 @@ def compile_python(rootfs: Path, folder: Path, name: str) -> None:
             *(rootfs / "usr/bin/python3.11", "-I", "-S", "-m", "compileall", "-q", "-f"),
             *("--invalidation-mode", "unchecked-hash", "-s", folder, "-p", name, folder),
         ],
-        env={"PYTHONHOME": str(rootfs / "usr")},
+        env={},  # it finds its own library by where it is
     )
