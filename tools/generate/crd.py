@@ -10,14 +10,15 @@ from vinoserve_api.rules import CLASS_CEL, SERVICE_CEL, CelRule
 from vinoserve_api.v1alpha1 import GROUP, VERSION, AcceleratorClass, InferenceService
 
 #: Lists whose items have a key: applied item by item, and none twice. The other lists are replaced as a whole.
-_KEYED: Final = {
-    "spec.model.inputs": "name",
-    "spec.model.outputs": "name",
-    "spec.operatorAffinity": "device",
-    "spec.accelerators": "class",
-    "spec.podTemplate.imagePullSecrets": "name",
-    "status.conditions": "type",
-    "status.pods": "name",
+_KEYED: Final[dict[str, list[str]]] = {
+    "spec.model.inputs": ["name"],
+    "spec.model.outputs": ["name"],
+    "spec.operatorAffinity": ["device"],
+    "spec.accelerators": ["class"],
+    "spec.podTemplate.imagePullSecrets": ["name"],
+    "spec.podTemplate.topologySpreadConstraints": ["topologyKey", "whenUnsatisfiable"],
+    "status.conditions": ["type"],
+    "status.pods": ["name"],
 }
 _SETS: Final = (
     "spec.operatorAffinity[].types",
@@ -128,7 +129,7 @@ def _finish(schema: Schema, rules: tuple[CelRule, ...]) -> Schema:
             node["x-kubernetes-list-type"] = "atomic"
         if path in _KEYED:
             node["x-kubernetes-list-type"] = "map"
-            node["x-kubernetes-list-map-keys"] = [_KEYED[path]]
+            node["x-kubernetes-list-map-keys"] = list(_KEYED[path])
         elif path in _SETS:
             node["x-kubernetes-list-type"] = "set"
     for rule in rules:

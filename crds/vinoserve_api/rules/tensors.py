@@ -409,8 +409,8 @@ CEL = (
         CelRule(
             _ITEM,
             f"!({_HAS_COLOURS}) || !has({shape}) || !has(self.layout) || size({shape}) != size({layout})"
-            f" || !{layout}.contains('C') || type({shape}[{layout}.indexOf('C')]) != int"
-            f" || int({shape}[{layout}.indexOf('C')]) == -1 || int({shape}[{layout}.indexOf('C')]) == {_COUNTS}[{colour}]",
+            f" || !{layout}.contains('C') || [{shape}[{layout}.indexOf('C')]].all(c, !{fixed('c')}"
+            f" || {_NUMBER_EACH.format('c')} == string({_COUNTS}[{colour}]))",
             "RGB and BGR have 3 channels, RGBX and BGRX 4, GRAY 1; write that number for C",
             shape.removeprefix("self"),
         )
