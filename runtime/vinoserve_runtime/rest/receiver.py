@@ -15,9 +15,9 @@ MAX_HEADER_BYTES: Final = 64 << 10
 
 HEADER_SECONDS: Final = 10.0
 """From a header's first byte to its end."""
-BODY_IDLE_SECONDS: Final = 10.0
-BODY_BYTES_PER_SECOND: Final = 8 << 10
-"""A body may take BODY_IDLE_SECONDS plus its length at this rate."""
+BODY_SECONDS: Final = 10.0
+BODY_BYTES: Final = 64 << 10
+"""In any BODY_SECONDS this much more of a body must come, or the rest of it."""
 
 
 class _Stop(Exception):  # noqa: N818 - it only leaves the parser
@@ -55,7 +55,8 @@ class Receiver:
         """When more, or all, of `request` must be there."""
         self._header_bytes = 0
         self._chunks: bytearray | None = None
-        self._body_since = 0.0
+        self._body_mark = 0
+        """How much of the body was there when its deadline was set."""
         self._fault: Exception | None = None
         self._done = False
 
@@ -81,9 +82,7 @@ class Receiver:
         """It was not the client's fault that nothing came until now."""
         if self.request is None:
             return
-        now = self._clock()
-        self._body_since = now
-        self.deadline = now + (HEADER_SECONDS if self.in_header else BODY_IDLE_SECONDS)
+        self.deadline = self._clock() + (HEADER_SECONDS if self.in_header else BODY_SECONDS)
 
     def body_grew(self) -> None:
         """More of `body` is there."""
@@ -207,8 +206,8 @@ class Receiver:
         return rest
 
     def _expect_body(self, request: Request) -> None:
-        self._body_since = self._clock()
-        self._progress(0)
+        self._body_mark = 0
+        self.deadline = self._clock() + BODY_SECONDS
         expectation = request.headers.get(b"expect")
         if expectation is None or self._parser.get_http_version() == "1.0":
             return
@@ -219,9 +218,10 @@ class Receiver:
         self._sink.continue_expected()
 
     def _progress(self, received: int) -> None:
-        """The body must go on coming, and not too slowly; `received` counts from its start."""
-        now = self._clock()
-        self.deadline = BODY_IDLE_SECONDS + min(now, self._body_since + received / BODY_BYTES_PER_SECOND)
+        """`received` counts from the start of the body."""
+        if received - self._body_mark >= BODY_BYTES:
+            self._body_mark = received
+            self.deadline = self._clock() + BODY_SECONDS
 
     def _complete(self, request: Request) -> None:
         self.request = None

@@ -42,8 +42,8 @@ class Server:
 
     async def start(self, host: str | None, port: int) -> None:
         """Raises OSError where the address can't be had."""
-        self._sweep()
         listener = _listen(host, port)
+        self._sweep()
         self._port = listener.getsockname()[1]
         self._sockets = await self.loop.create_server(
             lambda: Connection(self), sock=listener, backlog=BACKLOG

@@ -211,7 +211,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "KEEP_ALIVE_SECONDS", 0.3)
     monkeypatch.setattr(connection, "WRITE_STALL_SECONDS", 0.3)
     monkeypatch.setattr(connection, "LINGER_SECONDS", 0.3)
-    monkeypatch.setattr(receiver, "BODY_IDLE_SECONDS", 1.0)
+    monkeypatch.setattr(receiver, "BODY_SECONDS", 1.0)
+    monkeypatch.setattr(receiver, "BODY_BYTES", 5_000)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -252,9 +253,10 @@ def send_for_ever(wire: Wire) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_body_too_slow_is_cut_even_if_it_never_pauses() -> None:
+@pytest.mark.parametrize("at_once", [0, 200_000])
+def test_a_body_too_slow_is_cut_even_if_it_never_pauses(at_once: int) -> None:
     with serving(make_adder()) as server, Wire(server) as wire:
-        wire.send(b"POST /v2/models/m/infer HTTP/1.1\r\nContent-Length: 999999\r\n\r\n")
+        wire.send(b"POST /v2/models/m/infer HTTP/1.1\r\nContent-Length: 999999\r\n\r\n" + b" " * at_once)
         sent = 0
         while not select.select([wire.socket], [], [], 0.05)[0]:
             wire.send(b" " * 20)
