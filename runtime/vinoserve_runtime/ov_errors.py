@@ -44,13 +44,14 @@ _TABLE: Final[tuple[tuple[FailureReason, tuple[str, ...]], ...]] = (
     ),
     (
         FailureReason.UNSUPPORTED_OPERATOR,
-        (") is not supported", "unsupported operation"),
+        (") is not supported", "unsupported operation", "no conversion rule found"),
     ),
     (FailureReason.INVALID_SHAPE, ("to_shape was called on a dynamic shape", "dynamic shape")),
 )
 
 _NOISE: Final = re.compile(
     r"^(Exception from .*|Check '.*' failed at .*|Caught exception:?|Loading input model|While validating node.*|"
+    r"FrontEnd API failed with .*|Model wasn't fully converted\.|Summary:|Details:|"
     r"\[ ?(ERROR|GENERAL_ERROR|NOT_IMPLEMENTED|NotImplemented|GENERAL) ?\]:?)$",
     re.IGNORECASE,
 )

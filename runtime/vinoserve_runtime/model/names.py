@@ -7,12 +7,14 @@ from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.errors import StartupError
 
 
-def make_names(ports: Sequence[Any]) -> tuple[str, ...]:
-    """A name for each port, each once: the model's own tensor name (ONNX: the graph's), else its node's.
+def make_names(ports: Sequence[Any], graph: Sequence[str] = ()) -> tuple[str, ...]:
+    """A name for each port, each once: the ONNX graph's where it is known, else its tensor's, else its node's.
 
-    A port has a set of names; what is taken of it is the name that its node carries, else the first by alphabet, so that
-    a model has the same names at every start.
+    A port has a set of tensor names; what is taken of it is the name that its node carries, else the first by alphabet, so
+    that a model has the same names at every start.
     """
+    if len(graph) == len(ports) == len(set(graph)):
+        return tuple(graph)
     taken: list[str] = []
     for port in ports:
         node = port.get_node()

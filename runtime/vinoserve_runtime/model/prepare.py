@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from vinoserve_api.contract import RuntimeConfig
 from vinoserve_runtime.model.names import find_ports, make_names
+from vinoserve_runtime.model.onnx_names import read_graph_names
 from vinoserve_runtime.model.preprocess import add_processing
 from vinoserve_runtime.model.read import read_model
 from vinoserve_runtime.model.reshape import reshape_inputs
@@ -29,7 +30,9 @@ class PreparedModel:
 def prepare_model(core: Any, path: Path, config: RuntimeConfig) -> PreparedModel:
     """Blocks while OpenVINO reads. Raises StartupError: ModelInvalid, InvalidInput, InvalidShape."""
     model = read_model(core, path)
-    input_names, output_names = make_names(model.inputs), make_names(model.outputs)
+    graph_inputs, graph_outputs = read_graph_names(path) if path.suffix == ".onnx" else ((), ())
+    input_names = make_names(model.inputs, graph_inputs)
+    output_names = make_names(model.outputs, graph_outputs)
     inputs = find_ports("inputs", [entry.name for entry in config.inputs], input_names)
     outputs = find_ports("outputs", [entry.name for entry in config.outputs], output_names)
     reshape_inputs(model, config.inputs, inputs)

@@ -13,7 +13,7 @@ _OUTSIDE: Final = re.compile(r"outside the base directory")
 
 
 def read_model(core: Any, path: Path) -> Any:
-    """Raises StartupError: ModelNotFound, ModelInvalid, OutOfMemory."""
+    """Raises StartupError: ModelNotFound, ModelInvalid, UnsupportedOperator, OutOfMemory."""
     if not path.is_file():
         raise StartupError(FailureReason.MODEL_NOT_FOUND, f"{path} is not there")
     weights = path.with_suffix(".bin")
@@ -31,6 +31,6 @@ def read_model(core: Any, path: Path) -> Any:
                 f"{path.name} keeps weights outside of its own folder, which is refused: {explain(error)}",
             ) from error
         known = make_startup_error(error, FailureReason.MODEL_INVALID, f"{path.name} can't be read")
-        if known.reason is not FailureReason.OUT_OF_MEMORY:
+        if known.reason not in (FailureReason.OUT_OF_MEMORY, FailureReason.UNSUPPORTED_OPERATOR):
             known = StartupError(FailureReason.MODEL_INVALID, str(known))
         raise known from error

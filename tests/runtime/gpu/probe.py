@@ -59,6 +59,7 @@ async def main(config: RuntimeConfig, path: Path, cache: Path) -> dict[str, Any]
         "inferRequests": model.infer_requests,
         "cacheHit": model.cache_hit,
         "warnings": model.warnings,
+        "fallback": None if state.on_requested_device else str(model.explain_fallback(state)),
         "outputs": [np.asarray(output[0], np.float64).ravel()[:2000].tolist() for output in outputs],
     }
 

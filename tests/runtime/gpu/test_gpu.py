@@ -124,6 +124,7 @@ def test_auto_with_such_an_operator_tells_which_kept_it_off(one_gpu: dict[str, s
     )
     assert result["seen"][-1] == ["CPU"]
     assert not result["onRequested"]
+    assert "asked for AUTO:GPU,CPU, but it runs on CPU: GPU doesn't support Inverse" in result["fallback"]
 
 
 def test_the_gpu_keeps_the_precision_it_is_told(one_gpu: dict[str, str], tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 from tests.models import write_adder, write_identity_twice, write_multiplier, write_onnx, write_sum
 from tests.runtime.configs import make_config
 
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.errors import StartupError
+from vinoserve_runtime.model.onnx_names import read_graph_names
 from vinoserve_runtime.model.prepare import PreparedModel, prepare_model
 from vinoserve_runtime.ov import ov
 
@@ -37,6 +40,38 @@ def test_an_input_that_is_also_an_output_keeps_its_name_on_both_sides(tmp_path: 
     )
     prepared = prepare(path)
     assert (prepared.input_names, prepared.output_names) == (("x",), ("x", "z"))
+
+
+def test_an_input_keeps_its_name_through_what_does_nothing(tmp_path: Path) -> None:
+    path = write_onnx(
+        tmp_path / "m.onnx", [helper.make_node("Dropout", ["x"], ["y"])], {"x": [3]}, {"y": [3]}
+    )
+    prepared = prepare(path)
+    assert (prepared.input_names, prepared.output_names) == (("x",), ("y",))
+
+
+def test_an_input_with_a_default_is_none_to_clients(tmp_path: Path) -> None:
+    weights = numpy_helper.from_array(np.ones(3, np.float32), "w")
+    nodes = [helper.make_node("Add", ["x", "w"], ["y"])]
+    path = write_onnx(tmp_path / "m.onnx", nodes, {"w": [3], "x": [3]}, {"y": [3]}, [weights])
+    assert prepare(path).input_names == ("x",)
+
+
+@given(st.binary(min_size=1, max_size=60))
+def test_names_of_anything_are_read_or_not_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "garbage.onnx"
+    path.write_bytes(content)
+    inputs, outputs = read_graph_names(path)
+    assert all(isinstance(name, str) for name in (*inputs, *outputs))
+
+
+def test_an_operator_that_openvino_does_not_know_is_named(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Frobnicate", ["x"], ["y"], domain="com.example")]
+    error = failure(write_onnx(tmp_path / "m.onnx", nodes, {"x": [3]}, {"y": [3]}))
+    assert error.reason == FailureReason.UNSUPPORTED_OPERATOR
+    assert "com.example.Frobnicate" in str(error)
 
 
 def test_one_tensor_under_several_output_names_keeps_them_all_in_order(tmp_path: Path) -> None:
