@@ -104,15 +104,17 @@ def _from_numbers(where: str, datatype: str, flat: list[Any], may_hold_booleans:
         if whole is None:
             raise _wrong_element(where, datatype, flat) from None
         return _from_numbers(where, datatype, whole, may_hold_booleans=False)
-    if dtype.kind == "f":
+    if dtype.kind != "f" or datatype == "FP64":
+        return values
+    if datatype == "FP16":
         with np.errstate(over="ignore"):
-            if datatype == "FP16":
-                values = values.astype(np.float16)
-            finite = bool(np.isfinite(values).all())
-        if datatype == "BF16" and finite:
-            values = bfloat16_bits(values)
-            finite = not bool(((values & 0x7F80) == 0x7F80).any())
-        if not finite:
+            values = values.astype(np.float16)
+    # JSON has no infinite numbers: one that is infinite now was out of range.
+    if not np.isfinite(values).all():
+        raise _wrong_element(where, datatype, flat)
+    if datatype == "BF16":
+        values = bfloat16_bits(values)
+        if ((values & 0x7F80) == 0x7F80).any():
             raise _wrong_element(where, datatype, flat)
     return values
 

@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
 
     async def _run(self, request: Request, route: Route) -> None:
         try:
-            if request.coding is not None:
+            if request.coding is not None and request.body:
                 request.body = await self._offload(
                     len(request.body), decompress, request.coding, request.body, self._app.max_body_bytes
                 )
