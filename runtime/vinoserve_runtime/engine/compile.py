@@ -56,10 +56,9 @@ class DeviceState:
         return any(name.startswith("(") for name in self.execution_devices)
 
 
-@dataclass(frozen=True)
+@dataclass
 class CompiledModel:
     core: Any
-    model: Any
     compiled: Any
     plan: DevicePlan
     inputs: tuple[TensorInfo, ...]
@@ -67,6 +66,8 @@ class CompiledModel:
     infer_requests: int
     cache_hit: bool | None
     warnings: tuple[str, ...]
+    model: Any = None
+    """The graph, as long as AUTO may turn to another device and be asked why; its weights take memory."""
 
     @property
     def on_cpu(self) -> bool:
@@ -76,17 +77,24 @@ class CompiledModel:
     def observe(self) -> DeviceState:
         """Ask OpenVINO anew: AUTO changes devices while it serves."""
         devices = read_execution_devices(self.compiled)
-        return DeviceState(
+        state = DeviceState(
             execution_devices=devices,
             device_names=read_device_names(self.core, devices),
             on_requested_device=matches_execution(self.plan.requested, devices),
             effective=read_effective(self.compiled, self.plan.configuration.requested),
         )
+        if state.on_requested_device and not state.is_standing_in:
+            self.model = None
+        return state
 
     def explain_fallback(self, state: DeviceState) -> StartupError:
         """FellBackToCPU: what runs it instead and, where operators are the cause, which."""
         running = ", ".join(state.execution_devices) or "nothing"
-        cause = explain_unsupported(self.core, self.model, self.plan.target.devices)
+        cause = (
+            None
+            if self.model is None
+            else explain_unsupported(self.core, self.model, self.plan.target.devices)
+        )
         why = "; ".join(str(reason) for reason in (*self.plan.warnings, cause) if reason)
         return StartupError(
             FailureReason.FELL_BACK_TO_CPU,
@@ -151,7 +159,7 @@ def compile_model(
         warnings += [text for text in (problem, uncached) if text]
         return CompiledModel(
             core=core,
-            model=model,
+            model=model if plan.target.mode == "AUTO" else None,
             compiled=compiled,
             plan=plan,
             inputs=make_tensor_infos(compiled.inputs, prepared.input_names),

@@ -230,6 +230,9 @@ def _read_strings(tensor: Any) -> Array:
 
 
 def _pack_strings(array: Array) -> Array:
+    """OpenVINO takes numpy's byte strings, which can't end in zeros: refused, rather than cut."""
+    if any(element.endswith(b"\0") for element in array.flat):
+        raise ValueError("a BYTES element ends with a zero byte, which OpenVINO's strings can't")
     return np.array(array.tolist(), dtype=np.bytes_).reshape(array.shape)
 
 

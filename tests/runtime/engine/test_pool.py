@@ -53,6 +53,16 @@ async def test_every_type_and_shape_comes_back_as_it_went(
     settle(pool)
 
 
+async def test_strings_come_back_whole_or_are_refused(tmp_path: Path) -> None:
+    pool = make_pool(compile_file(write_identity(tmp_path / "m.xml", [2], "string")))
+    assert pool.inputs[0].datatype == "BYTES"
+    (y,) = await pool.infer([np.array([b"\xff\0a", b""], object)])
+    assert y.tolist() == [b"\xff\0a", b""]
+    with pytest.raises(InferenceError, match="zero byte"):
+        await pool.infer([np.array([b"a\0", b""], object)])
+    settle(pool)
+
+
 async def test_read_only_memory_of_the_network_is_taken_as_it_is(tmp_path: Path) -> None:
     pool = make_pool(compile_file(write_adder(tmp_path / "m.xml")))
     x = np.frombuffer(np.arange(4, dtype=np.float32).tobytes(), np.float32).reshape(1, 4)
