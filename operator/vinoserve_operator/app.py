@@ -14,13 +14,14 @@ from vinoserve_operator.cluster import Cluster, find_service
 from vinoserve_operator.errors import GoneError, RejectedError, RetryableError
 from vinoserve_operator.handlers import make_registry
 from vinoserve_operator.inbox import Inbox
-from vinoserve_operator.kinds import POD, WATCHED, Kind, Object, Ref
+from vinoserve_operator.kinds import POD, WATCHED, Object, Ref
 from vinoserve_operator.kube import Kube
 from vinoserve_operator.lease import Lease
 from vinoserve_operator.metrics import Metrics
 from vinoserve_operator.probes import serve_probes
 from vinoserve_operator.queue import Backoff, Queue
 from vinoserve_operator.reconcile import Reconciler
+from vinoserve_operator.recorder import Recorder
 from vinoserve_operator.reports import Fetch, Reports
 from vinoserve_operator.settings import Settings
 
@@ -42,10 +43,12 @@ class Operator:
         self.lease = Lease(client, settings.lease_name, settings.find_lease_namespace())
         self.kube = Kube(client, lambda: self.lease.held)
         self.reports = Reports(fetch, settled_seconds=settings.report_seconds, changed=self._add_service_of)
+        self.recorder = Recorder(self.kube)
         reconciler = Reconciler(
             self.kube,
             self.cluster,
             self.reports,
+            self.recorder,
             self.metrics,
             image=settings.image,
             instance=self.lease.identity,
@@ -70,7 +73,13 @@ class Operator:
             if stop.is_set():
                 return
             async with asyncio.TaskGroup() as group:
-                loops = (self.lease.run(), self._work(), self._resync(), self._close_gaps())
+                loops = (
+                    self.lease.run(),
+                    self.recorder.run(),
+                    self._work(),
+                    self._resync(),
+                    self._close_gaps(),
+                )
                 tasks = [group.create_task(loop) for loop in loops]
                 group.create_task(self._end(stop, tasks))
                 await kopf.operator(
@@ -93,7 +102,7 @@ class Operator:
         backoff, failures = Backoff(), 0
         while not stop.is_set() and not self.synced:
             try:
-                await self._list(WATCHED)
+                await self._list()
                 self.synced = True
             except (GoneError, RejectedError, RetryableError) as error:
                 failures += 1
@@ -102,8 +111,9 @@ class Operator:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), min(10, backoff.delay(failures)))
 
-    async def _list(self, kinds: Collection[Kind]) -> None:
-        for kind in kinds:
+    async def _list(self) -> None:
+        """Everything there is, once."""
+        for kind in WATCHED:
             where = (self.settings.namespaces if kind.namespaced else ()) or (None,)
             lists = [await self.kube.gather(kind, namespace) for namespace in where]
             items = [item for found, _ in lists for item in found]
@@ -119,20 +129,20 @@ class Operator:
         """Whatever was missed is found now."""
         while True:
             await asyncio.sleep(self.settings.resync_seconds)
-            if await self._try_list(WATCHED):
+            if await self._try_list():
                 self.inbox.add_all()
 
     async def _close_gaps(self) -> None:
         while True:
             await self.inbox.gap.wait()
             await asyncio.sleep(_GAP_SECONDS)
-            gaps = self.inbox.take_gaps()
-            if not await self._try_list(gaps):
-                self.inbox.open_gaps(gaps)
+            self.inbox.gap.clear()
+            if not await self._try_list():
+                self.inbox.gap.set()
 
-    async def _try_list(self, kinds: Collection[Kind]) -> bool:
+    async def _try_list(self) -> bool:
         try:
-            await self._list(kinds)
+            await self._list()
         except (GoneError, RejectedError, RetryableError) as error:
             log.warning("cannot list", error=str(error))
             return False

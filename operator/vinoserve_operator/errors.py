@@ -16,11 +16,15 @@ class SettingsError(Exception):
 
 
 class RetryableError(Exception):
-    """It may pass by itself: tried again with backoff, or after `after` seconds where the server says when."""
+    """It may pass by itself: tried again with backoff, or after `after` seconds where the server says when.
+
+    `progressed`: some of the work was done before it happened, so the next attempt begins with more behind it.
+    """
 
     def __init__(self, message: str, after: float | None = None) -> None:
         super().__init__(message)
         self.after = after
+        self.progressed = False
 
 
 class NotLeaderError(RetryableError):

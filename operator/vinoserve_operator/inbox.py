@@ -26,31 +26,20 @@ class Inbox:
         self._queue = queue
         self._reports = reports
         self._metrics = metrics
-        self._gaps: set[Kind] = set()
         self.gap = asyncio.Event()
-        """A watch has begun anew; what was deleted in between, only a list can tell."""
+        """A watch has begun anew: only lists can tell what was deleted meanwhile, of that kind and of those it left empty."""
 
     def receive(self, kind: Kind, type_: str | None, found: Object) -> None:
         """An event of kopf's; None as its type means that it has listed the kind."""
         self._metrics.events.labels(kind.name).inc()
         if type_ is None:
-            self.open_gaps({kind})
+            self.gap.set()
         before = self._cluster.get(make_ref(kind, found))
         if type_ == "DELETED":
             if self._cluster.drop(kind, found):
                 self._tell(kind, before, found, gone=True)
         elif self._cluster.put(kind, found):
             self._tell(kind, before, found, gone=False)
-
-    def open_gaps(self, kinds: set[Kind]) -> None:
-        self._gaps |= kinds
-        self.gap.set()
-
-    def take_gaps(self) -> set[Kind]:
-        """The kinds to list anew."""
-        self.gap.clear()
-        gaps, self._gaps = self._gaps, set()
-        return gaps
 
     def replace(self, kind: Kind, found: list[Object], version: int) -> None:
         """A fresh list of all there is."""

@@ -42,7 +42,6 @@ class _Lock(LeaseLock):
             return False
         return True
 
-
     async def release(self) -> None:
         """Let the next one have it at once, where it is still ours."""
         await self.get(self.name, self.namespace)

@@ -102,7 +102,7 @@ class Queue(Generic[KeyT]):
                 again = await self._work(key)
                 entry.failures = 0
             except RetryableError as error:
-                entry.failures += 1
+                entry.failures = 1 if error.progressed else entry.failures + 1
                 again = max(self._backoff.delay(entry.failures), error.after or 0)
             finally:
                 entry.running = False

@@ -1,5 +1,6 @@
 """The loop's body: look at one object, write what differs, say how it is. Level-triggered: it never asks what happened."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -44,6 +45,7 @@ from vinoserve_operator.kinds import (
 from vinoserve_operator.kube import Kube
 from vinoserve_operator.metrics import Metrics
 from vinoserve_operator.plan import make_plan
+from vinoserve_operator.recorder import Recorder
 from vinoserve_operator.reports import Reports
 from vinoserve_operator.status.accelerator import gather_render_groups, make_class_status
 from vinoserve_operator.status.events import make_events
@@ -51,6 +53,9 @@ from vinoserve_operator.status.service import Acceptance, Look, make_service_sta
 
 _REJECTED_AGAIN_SECONDS: Final = 60.0
 """Quotas and admission policies change without telling us."""
+
+_LONGEST_SECONDS: Final = 60.0
+"""Of one look at one object; longer than its requests may take together unless something hangs."""
 
 _UNCHECKED: Final = "the spec is valid; passed on unchecked: "
 
@@ -65,6 +70,7 @@ class Reconciler:
         kube: Kube,
         cluster: Cluster,
         reports: Reports,
+        recorder: Recorder,
         metrics: Metrics,
         *,
         image: str,
@@ -75,6 +81,7 @@ class Reconciler:
         self._kube = kube
         self._cluster = cluster
         self._reports = reports
+        self._recorder = recorder
         self._metrics = metrics
         self._image = image
         self._instance = instance
@@ -85,12 +92,13 @@ class Reconciler:
         kind = ref.kind.name
         try:
             with self._metrics.reconcile_seconds.labels(kind).time():
-                if ref.kind is ACCELERATOR_CLASS:
-                    await self._reconcile_class(ref)
-                    return None
-                return await self._reconcile_service(ref)
+                async with asyncio.timeout(_LONGEST_SECONDS):
+                    return await self._reconcile(ref)
         except GoneError:
             return None
+        except TimeoutError:
+            self._metrics.reconcile_errors.labels(kind, "timeout").inc()
+            raise RetryableError(f"took longer than {_LONGEST_SECONDS} s") from None
         except RetryableError as error:
             self._metrics.reconcile_errors.labels(kind, type(error).__name__).inc()
             log.debug("to be tried again", object=str(ref), error=str(error))
@@ -100,26 +108,39 @@ class Reconciler:
             log.exception("reconciling failed", object=str(ref))
             raise RetryableError(f"{type(error).__name__}: {error}") from error
 
+    async def _reconcile(self, ref: Ref) -> float | None:
+        if ref.kind is ACCELERATOR_CLASS:
+            await self._reconcile_class(ref)
+            return None
+        return await self._reconcile_service(ref)
+
     async def _reconcile_service(self, ref: Ref) -> float | None:
         raw = self._cluster.get(ref)
         if raw is None or raw["metadata"].get("deletionTimestamp"):
             return None
         again = None
+        applied: list[str] = []
         acceptance, children = self._desire(ref, raw)
-        if children:
-            try:
-                kept = await self._gather_configs(ref, children)
-                await self._apply_children(raw, children.keep_configs(kept))
-            except ConflictError:
+        try:
+            if children:
+                try:
+                    kept = await self._gather_configs(ref, children)
+                    await self._apply_children(raw, children.keep_configs(kept), applied)
+                except RejectedError as error:
+                    acceptance = Acceptance(AcceptedReason.NOT_RENDERABLE, str(error))
+                    again = _REJECTED_AGAIN_SECONDS
+            pods = [await self._reports.view(pod) for pod in self._cluster.gather_owned(POD, ref)]
+            deployment = self._cluster.get(Ref(DEPLOYMENT, ref.namespace, ref.name))
+            status = make_service_status(Look(raw, acceptance, deployment, pods, self._now()))
+            await self._apply_status(ref, raw, status.dump(), status.conditions)
+        except RetryableError as error:
+            error.progressed = bool(applied)
+            if isinstance(error, ConflictError):
                 await self._refresh(ref)
-                raise
-            except RejectedError as error:
-                acceptance = Acceptance(AcceptedReason.NOT_RENDERABLE, str(error))
-                again = _REJECTED_AGAIN_SECONDS
-        pods = [await self._reports.view(pod) for pod in self._cluster.gather_owned(POD, ref)]
-        deployment = self._cluster.get(Ref(DEPLOYMENT, ref.namespace, ref.name))
-        status = make_service_status(Look(raw, acceptance, deployment, pods, self._now()))
-        await self._apply_status(ref, raw, status.dump(), status.conditions)
+            raise
+        finally:
+            if applied:
+                log.info("applied", object=str(ref), kinds=applied)
         return again
 
     def _desire(self, ref: Ref, raw: Object) -> tuple[Acceptance, Children | None]:
@@ -183,7 +204,8 @@ class Reconciler:
             }
         return {key: text for key, text in others.items() if key in used}
 
-    async def _apply_children(self, raw: Object, children: Children) -> None:
+    async def _apply_children(self, raw: Object, children: Children, applied: list[str]) -> None:
+        """Apply what differs; `applied` gets the kinds that were, also of an attempt that ends in an error."""
         metadata = raw["metadata"]
         refs = {kind.name: Ref(kind, metadata["namespace"], metadata["name"]) for kind in CHILDREN}
         observed = {name: found for name, ref in refs.items() if (found := self._cluster.get(ref))}
@@ -199,8 +221,7 @@ class Reconciler:
                     "uid"
                 ]  # of one deleted meanwhile nothing is made
             self._cluster.put(ref.kind, await self._kube.apply(wanted))
-        if plan:
-            log.info("applied", object=str(refs["Deployment"]), kinds=[wanted["kind"] for wanted in plan])
+            applied.append(ref.kind.name)
 
     async def _check_owner(self, raw: Object) -> None:
         """Before anything is made: a deletion may have been missed, and then children would be made for nobody."""
@@ -264,11 +285,7 @@ class Reconciler:
             conditions={c.type: f"{c.status} {c.reason}" for c in conditions},
         )
         for event in events:
-            try:
-                await self._kube.create_event(event)
-            except (RejectedError, RetryableError, GoneError) as error:
-                # The status says the same; an event that is lost is not worth doing it all again.
-                log.warning("event not recorded", object=str(ref), error=str(error))
+            self._recorder.record(event)
 
 
 def _describe(service: InferenceService) -> str:

@@ -20,9 +20,7 @@ def workloads(api: ApiServer) -> Workloads:
 
 
 @pytest.fixture
-async def kubeconfig(
-    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Path]:
+async def kubeconfig(api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
     """The fake API server listens; both clients find it."""
     async with api.serve(tmp_path) as path:
         monkeypatch.setenv("KUBECONFIG", str(path))

@@ -162,7 +162,12 @@ async def test_what_the_api_server_refuses_is_told(api: ApiServer, operator: Run
 
 
 async def test_a_namesake_of_somebody_else_is_left_alone(api: ApiServer, operator: Running) -> None:
-    theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "resnet"}, "spec": {"selector": {"a": "b"}}}
+    theirs = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "resnet"},
+        "spec": {"selector": {"a": "b"}},
+    }
     api.put(theirs)
     api.put(make_service())
     await eventually(lambda: condition(api, "Accepted").get("reason") == "NotRenderable", api)
@@ -240,7 +245,9 @@ async def test_suspending_takes_the_pods_away_and_nothing_else(api: ApiServer, o
     api.put(make_service(replicas=2))
     await eventually(lambda: ready(api), api)
     edit(api, suspend=True)
-    await eventually(lambda: condition(api, "Ready").get("reason") == "Suspended" and not api.gather(POD), api)
+    await eventually(
+        lambda: condition(api, "Ready").get("reason") == "Suspended" and not api.gather(POD), api
+    )
     await settle(operator, api)
     assert condition(api, "Stalled")["status"] == condition(api, "Reconciling")["status"] == "False"
     assert all(api.get(kind, "default", "resnet") for kind in CHILDREN)
@@ -254,7 +261,12 @@ async def test_a_class_says_what_the_nodes_offer(api: ApiServer, operator: Runni
         return {**(found.get("status") or {}), **((found.get("status") or {}).get("conditions") or [{}])[0]}
 
     await eventually(lambda: class_condition().get("reason") == "NoNode", api)
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "8"}}}
+    node = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "n1"},
+        "status": {"allocatable": {"cpu": "8"}},
+    }
     api.put(node)
     await eventually(lambda: class_condition().get("reason") == "NoDevice", api)
     api.put({**node, "status": {"allocatable": {"cpu": "8", "gpu.intel.com/xe": "2"}}})

@@ -26,7 +26,9 @@ from vinoserve_operator.kinds import BY_NAME, INFERENCE_SERVICE, WATCHED, Kind
 Object = dict[str, Any]
 
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
-CRD = Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
+CRD = Kind(
+    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
+)
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 KINDS = {(k.group, k.version, k.plural): k for k in (*BY_NAME.values(), LEASE, CRD, NAMESPACE)}
 STATUSES = {"InferenceService": InferenceServiceStatus, "AcceleratorClass": AcceleratorClassStatus}
@@ -70,6 +72,7 @@ class Faults:
 class ApiServer:
     def __init__(self) -> None:
         self.objects: dict[tuple[Kind, str, str], Object] = {}
+        self.names: dict[Kind, set[tuple[str, str]]] = {kind: set() for kind in KINDS.values()}
         self.applied: dict[tuple[Kind, str, str, str, str], Object] = {}
         self.history: list[tuple[int, Kind, str, Object]] = []
         self.version = 1000
@@ -103,9 +106,12 @@ class ApiServer:
 
     def delete(self, kind: Kind, namespace: str, name: str) -> None:
         found = self.objects.pop((kind, namespace, name))
-        for key in [k for k in self.applied if k[:3] == (kind, namespace, name)]:
-            del self.applied[key]
-        self._note("DELETED", kind, {**found, "metadata": {**found["metadata"], "resourceVersion": self._next()}})
+        self.names[kind].discard((namespace, name))
+        for subresource in ("", "status"):
+            self.applied.pop((kind, namespace, name, subresource, "vinoserve"), None)
+        self._note(
+            "DELETED", kind, {**found, "metadata": {**found["metadata"], "resourceVersion": self._next()}}
+        )
         owned = [
             k
             for k, o in self.objects.items()
@@ -119,7 +125,7 @@ class ApiServer:
         return self.objects.get((kind, namespace, name))
 
     def gather(self, kind: Kind) -> list[Object]:
-        return [o for (k, _, _), o in self.objects.items() if k is kind]
+        return [self.objects[kind, *name] for name in sorted(self.names[kind])]
 
     def compact(self) -> None:
         """What a watch has missed so far is forgotten: it gets a 410."""
@@ -171,7 +177,9 @@ class ApiServer:
             if "spec" in after and kind.name != "Node":
                 metadata["generation"] = 1
         else:
-            metadata.update({k: before["metadata"][k] for k in ("uid", "creationTimestamp", "resourceVersion")})
+            metadata.update(
+                {k: before["metadata"][k] for k in ("uid", "creationTimestamp", "resourceVersion")}
+            )
             if "generation" in before["metadata"]:
                 same = before.get("spec") == after.get("spec")
                 metadata["generation"] = before["metadata"]["generation"] + (not same)
@@ -179,6 +187,7 @@ class ApiServer:
                 return before
         metadata["resourceVersion"] = self._next()
         self.objects[key] = after
+        self.names[kind].add(key[1:])
         self._note("MODIFIED" if before else "ADDED", kind, after)
         for listener in self.on_write:
             listener(kind, after)
@@ -243,7 +252,10 @@ class ApiServer:
                 return self._store(created, None, copy.deepcopy(body))
             case "PUT":
                 before = self._find(key)
-                if body["metadata"].get("resourceVersion") not in (None, before["metadata"]["resourceVersion"]):
+                if body["metadata"].get("resourceVersion") not in (
+                    None,
+                    before["metadata"]["resourceVersion"],
+                ):
                     raise ApiError(409, "the object has been modified")
                 return self._store(key, before, copy.deepcopy(body))
             case _:
@@ -258,10 +270,13 @@ class ApiServer:
         selector = request.query.get("labelSelector", "")
         found = [
             o
-            for (k, ns, _), o in sorted(self.objects.items(), key=lambda item: item[0][1:])
-            if k is kind and namespace in ("", ns) and _selects(selector, o)
+            for o in self.gather(kind)
+            if namespace in ("", o["metadata"].get("namespace", "")) and _selects(selector, o)
         ]
-        start, limit = int(request.query.get("continue", 0)), int(request.query.get("limit", 0) or len(found) or 1)
+        start, limit = (
+            int(request.query.get("continue", 0)),
+            int(request.query.get("limit", 0) or len(found) or 1),
+        )
         page = found[start : start + limit]
         more = {"continue": str(start + limit)} if start + limit < len(found) else {}
         return {
@@ -271,7 +286,9 @@ class ApiServer:
             "items": [{k: v for k, v in item.items() if k not in ("apiVersion", "kind")} for item in page],
         }
 
-    def _apply(self, request: web.Request, key: tuple[Kind, str, str], subresource: str, body: Object) -> Object:
+    def _apply(
+        self, request: web.Request, key: tuple[Kind, str, str], subresource: str, body: Object
+    ) -> Object:
         """Server-side apply, forced."""
         if request.content_type != "application/apply-patch+yaml" or "fieldManager" not in request.query:
             raise ApiError(415, "apply wants application/apply-patch+yaml and a fieldManager")
@@ -297,7 +314,9 @@ class ApiServer:
                 raise ApiError(422, str(error)) from error
         else:
             mine.pop("status", None)
-            mine["metadata"] = {k: v for k, v in body["metadata"].items() if k not in ("uid", "resourceVersion")}
+            mine["metadata"] = {
+                k: v for k, v in body["metadata"].items() if k not in ("uid", "resourceVersion")
+            }
         manager = (*key, subresource, request.query["fieldManager"])
         after = copy.deepcopy(before) if before else {"metadata": {}}
         _remove(after, self.applied.get(manager, {}), mine)
@@ -390,7 +409,9 @@ def _parse(parts: list[str]) -> tuple[Kind, str, str, str]:
 
 def _selects(selector: str, found: Object) -> bool:
     labels = found["metadata"].get("labels") or {}
-    return all(labels.get(k) == v for k, _, v in (part.partition("=") for part in selector.split(",") if part))
+    return all(
+        labels.get(k) == v for k, _, v in (part.partition("=") for part in selector.split(",") if part)
+    )
 
 
 def _key_of(item: Any) -> object:
@@ -425,7 +446,11 @@ def _remove(present: Object, before: Object, wanted: Object) -> None:
     for field_, value in before.items():
         if field_ not in wanted:
             present.pop(field_, None)
-        elif isinstance(value, dict) and isinstance(wanted[field_], dict) and isinstance(present.get(field_), dict):
+        elif (
+            isinstance(value, dict)
+            and isinstance(wanted[field_], dict)
+            and isinstance(present.get(field_), dict)
+        ):
             _remove(present[field_], value, wanted[field_])
         elif _keyed(value) and isinstance(wanted[field_], list) and _keyed(present.get(field_)):
             wanted_keys = {_key_of(item) for item in wanted[field_]}

@@ -56,7 +56,12 @@ class Running:
 @asynccontextmanager
 async def run_operator(workloads: Workloads, **settings: Any) -> AsyncIterator[Running]:
     """A running operator, ended as by SIGTERM when the context ends."""
-    given = {"port": 0, "image": "example.com/runtime:1", "resync_seconds": 3600, "lease_namespace": "vinoserve"}
+    given = {
+        "port": 0,
+        "image": "example.com/runtime:1",
+        "resync_seconds": 3600,
+        "lease_namespace": "vinoserve",
+    }
     running = Running(Settings(**given | settings), workloads.fetch)
     home = asyncio.get_running_loop()
     thread = asyncio.create_task(asyncio.to_thread(asyncio.run, running.main(home)))

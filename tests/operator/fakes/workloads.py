@@ -24,18 +24,17 @@ class Workloads:
         self.polls = 0
         self._count = 0
         self._busy = False
+        self._pods: dict[str, Object] = {}
         api.on_write.append(self._on_write)
 
     async def fetch(self, url: str) -> bytes:
         """The body of http://ADDRESS:8002/report."""
         self.polls += 1
         await asyncio.sleep(0)
-        address = url.split("/")[2].rsplit(":", 1)[0]
-        for pod in self.api.gather(POD):
-            if pod["status"].get("podIP") == address:
-                report = self.report(pod)
-                if report is not None:
-                    return json.dumps(report.dump()).encode()
+        pod = self._pods.get(url.split("/")[2].rsplit(":", 1)[0])
+        report = self.report(pod) if pod else None
+        if report is not None:
+            return json.dumps(report.dump()).encode()
         raise aiohttp.ClientConnectionError("refused")
 
     def _on_write(self, kind: Kind, found: Object) -> None:
@@ -49,11 +48,8 @@ class Workloads:
     def roll(self, deployment: Object) -> None:
         """All pods are of the present template, and the Deployment's status says so."""
         metadata, template = deployment["metadata"], deployment["spec"]["template"]
-        pods = [
-            p
-            for p in self.api.gather(POD)
-            if p["metadata"]["ownerReferences"][0]["uid"] == metadata["uid"]
-        ]
+        selector = deployment["spec"]["selector"]["matchLabels"].items()
+        pods = [p for p in self.api.gather(POD) if selector <= p["metadata"]["labels"].items()]
         for pod in pods:
             if pod["metadata"]["template"] != json.dumps(template, sort_keys=True):
                 self.api.delete(POD, metadata["namespace"], pod["metadata"]["name"])
@@ -62,7 +58,8 @@ class Workloads:
         for pod in pods[wanted:]:
             self.api.delete(POD, metadata["namespace"], pod["metadata"]["name"])
         for _ in range(wanted - len(pods)):
-            self.api.put(self._make_pod(deployment))
+            pod = self._make_pod(deployment)
+            self._pods[pod["status"]["podIP"]] = self.api.put(pod)
         status = {
             "observedGeneration": metadata["generation"],
             "replicas": wanted,
@@ -84,16 +81,26 @@ class Workloads:
                 "labels": dict(template["metadata"]["labels"]),
                 "annotations": dict(template["metadata"]["annotations"]),
                 "template": json.dumps(template, sort_keys=True),
-                "ownerReferences": [{"uid": metadata["uid"], "kind": "ReplicaSet", "name": "x", "controller": True}],
+                "ownerReferences": [
+                    {"uid": metadata["uid"], "kind": "ReplicaSet", "name": "x", "controller": True}
+                ],
             },
             "spec": {**template["spec"], "nodeName": "node-1"},
             "status": {
                 "phase": "Running",
                 "podIP": f"10.{self._count >> 16 & 255}.{self._count >> 8 & 255}.{self._count & 255}",
-                "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": ready}],
+                "conditions": [
+                    {"type": "PodScheduled", "status": "True"},
+                    {"type": "Ready", "status": ready},
+                ],
                 "initContainerStatuses": [{"name": "fetch", "state": {"terminated": {"exitCode": 0}}}],
                 "containerStatuses": [
-                    {"name": "serve", "containerID": f"c{self._count}", "restartCount": 0, "state": {"running": {}}}
+                    {
+                        "name": "serve",
+                        "containerID": f"c{self._count}",
+                        "restartCount": 0,
+                        "state": {"running": {}},
+                    }
                 ],
             },
         }
