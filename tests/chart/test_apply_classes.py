@@ -19,18 +19,30 @@ GPU = {
 
 
 class Server:
-    """Answers each patch with the next of `answers`: None, or the status and message of a refusal."""
+    """Answers each patch with the next of `answers`: None, or the status of a refusal. `managers` have set the class' spec."""
 
-    def __init__(self, *answers: tuple[int, str] | None) -> None:
+    def __init__(self, *answers: int | None, managers: tuple[str, ...] = ()) -> None:
         self.answers = iter(answers)
+        self.managers = managers
         self.patches: list[tuple[Any, ...]] = []
 
+    def get_cluster_custom_object(self, *_: str) -> dict[str, Any]:
+        if not self.managers:
+            raise client.ApiException(status=404)
+        status = {"manager": "vinoserve", "fieldsV1": {"f:status": {}}}
+        return {
+            "metadata": {
+                "managedFields": [
+                    status,
+                    *({"manager": m, "fieldsV1": {"f:spec": {}}} for m in self.managers),
+                ]
+            }
+        }
+
     def patch_cluster_custom_object(self, *args: Any, **options: Any) -> None:
-        self.patches.append((*args[:4], options["field_manager"], options.get("force")))
+        self.patches.append((*args[:4], options["field_manager"]))
         if answer := next(self.answers):
-            error = client.ApiException(status=answer[0])
-            error.body = json.dumps({"message": answer[1]})
-            raise error
+            raise client.ApiException(status=answer)
 
 
 @pytest.fixture
@@ -54,7 +66,7 @@ def run(script: ModuleType, monkeypatch: pytest.MonkeyPatch, server: Server) -> 
 def test_waits_for_the_kind(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = Server((404, "not found"), (404, "not found"), None)
+    server = Server(404, 404, None)
     assert run(script, monkeypatch, server) == 0
     assert server.patches[-1] == (
         "vinoserve.dev",
@@ -62,27 +74,36 @@ def test_waits_for_the_kind(
         "acceleratorclasses",
         "intel-gpu",
         "vinoserve-chart",
-        None,
     )
     assert capsys.readouterr().out == "AcceleratorClass intel-gpu: applied\n"
+
+
+def test_applies_its_own_again(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(None, managers=("vinoserve-chart",))
+    assert run(script, monkeypatch, server) == 0
+    assert len(server.patches) == 1
 
 
 def test_leaves_what_an_admin_has_set(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(script, monkeypatch, Server((409, 'conflict with "kubectl-edit": .spec.renderGroups'))) == 0
-    assert "left as it is" in (said := capsys.readouterr().out)
-    assert ".spec.renderGroups" in said
+    server = Server(managers=("vinoserve-chart", "kubectl-edit"))
+    assert run(script, monkeypatch, server) == 0
+    assert not server.patches
+    assert "left as it is: kubectl-edit has set its spec" in capsys.readouterr().out
 
 
 def test_says_that_the_kind_is_missing(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(script, "PATIENCE", -1)
-    assert run(script, monkeypatch, Server((404, "not found"))) == 1
+    assert run(script, monkeypatch, Server(404)) == 1
     assert "crds.enabled" in capsys.readouterr().out
 
 
-def test_fails_loudly_where_it_is_refused(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("status", [403, 409])
+def test_fails_loudly_where_it_is_refused(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
     with pytest.raises(client.ApiException):
-        run(script, monkeypatch, Server((403, "forbidden")))
+        run(script, monkeypatch, Server(status))

@@ -1,7 +1,7 @@
 """Apply the chart's AcceleratorClasses: run by the operator's init container as `apply_classes.py CLASSES.json`.
 
-Helm refuses objects of a kind that the API server doesn't know yet, and the same release brings the kind. Applied
-server-side without force, so that a field which somebody else has set since stays as they set it.
+Helm refuses objects of a kind that the API server doesn't know yet, and the same release brings the kind. A class whose
+spec somebody else has set since is theirs: it is left as it is.
 """
 # ruff: noqa: INP001, T201 - run as a file, and what it prints is the container's log
 
@@ -35,24 +35,38 @@ def main() -> int:
 
 def apply(api: client.ApiClient, document: dict) -> str | None:
     """What came of it, or None while the kind isn't served. Raises ApiException for what waiting doesn't mend."""
+    objects = client.CustomObjectsApi(api)
     group, version = document["apiVersion"].split("/")
+    path = (group, version, "acceleratorclasses")
+    name = document["metadata"]["name"]
+    if owners := find_owners(objects, path, name):
+        return f"left as it is: {' and '.join(owners)} has set its spec"
     try:
-        client.CustomObjectsApi(api).patch_cluster_custom_object(
-            group,
-            version,
-            "acceleratorclasses",
-            document["metadata"]["name"],
+        objects.patch_cluster_custom_object(
+            *path,
+            name,
             document,
             field_manager=FIELD_MANAGER,
             _content_type="application/apply-patch+yaml",
         )
     except client.ApiException as error:
-        if error.status == 404:
-            return None
-        if error.status == 409:
-            return "left as it is: " + json.loads(error.body).get("message", "somebody else has set it")
-        raise
+        if error.status != 404:
+            raise
+        return None
     return "applied"
+
+
+def find_owners(objects: client.CustomObjectsApi, path: tuple[str, str, str], name: str) -> list[str]:
+    """Who else has set fields of the class' spec; nobody where there is no such class."""
+    try:
+        found = objects.get_cluster_custom_object(*path, name)
+    except client.ApiException as error:
+        if error.status != 404:
+            raise
+        return []
+    fields = found["metadata"].get("managedFields", [])
+    owners = {entry["manager"] for entry in fields if "f:spec" in entry.get("fieldsV1", {})}
+    return sorted(owners - {FIELD_MANAGER})
 
 
 if __name__ == "__main__":
