@@ -4,16 +4,21 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from vinoserve_api.problem import InvalidObject, Problem
+from vinoserve_api.problem import InvalidObject, Problem, path_of
 from vinoserve_api.reading import read_class, read_service
 from vinoserve_api.v1alpha1 import API_VERSION, AcceleratorClass, InferenceService
 
 _MAX_NODES: Final = 100_000
+_METADATA: Final = (
+    "name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences", "managedFields", "uid",
+    "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink",
+)  # fmt: skip
 _READERS: Final[dict[str, Callable[[dict[str, Any]], InferenceService | AcceleratorClass]]] = {
     "InferenceService": read_service,
     "AcceleratorClass": read_class,
@@ -61,10 +66,22 @@ def _read_text(file: str) -> str:
 
 
 def _read_document(file: str, line: int, document: Any) -> Found:
+    problems = tuple(_check_metadata(document))
     try:
-        return Found(file, line, _reader_of(document)(document), ())
+        found = _reader_of(document)(document)
     except InvalidObject as error:
-        return Found(file, line, None, error.problems)
+        return Found(file, line, None, problems + error.problems)
+    return Found(file, line, None if problems else found, problems)
+
+
+def _check_metadata(document: Any) -> Iterator[Problem]:
+    """Misspelt fields, as kubectl finds them. Objects from a cluster may have more, so only manifests are asked."""
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    for name in metadata if isinstance(metadata, dict) else ():
+        if name not in _METADATA:
+            close = get_close_matches(name, _METADATA, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            yield Problem(path_of(("metadata", name)), f"unknown field{hint}")
 
 
 def _reader_of(document: Any) -> Callable[[dict[str, Any]], InferenceService | AcceleratorClass]:

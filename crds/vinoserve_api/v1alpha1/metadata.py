@@ -1,7 +1,7 @@
 """The part of metadata that vinoserve reads."""
 
 from vinoserve_api.base import Document
-from vinoserve_api.v1alpha1.values import DnsLabel, ObjectName
+from vinoserve_api.v1alpha1.values import DnsLabel, LabelKey, LabelValue, ObjectName
 
 
 class ObjectMeta(Document):
@@ -13,8 +13,8 @@ class ObjectMeta(Document):
     namespace: str | None = None
     uid: str | None = None
     generation: int | None = None
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: dict[LabelKey, LabelValue] = {}
+    annotations: dict[LabelKey, str] = {}
     deletion_timestamp: str | None = None
 
 

@@ -26,6 +26,7 @@ class CompiledCache(Document):
 class ModelCache(Document):
     """Where the fetched model is kept."""
 
+    type: Literal["EmptyDir"] = Field("EmptyDir", description="EmptyDir: as long as the pod lives.")
     size_limit: Quantity | None = Field(
         None, description="Size limit of the EmptyDir that the model is fetched to."
     )
