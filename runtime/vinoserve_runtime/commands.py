@@ -13,7 +13,6 @@ import structlog
 import uvloop
 
 from vinoserve_api.contract import CLAIM_DIR, CREDENTIALS_DIR, RuntimeConfig, RuntimeFailure
-from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.lifecycle import Lifecycle
 from vinoserve_runtime.logs import configure_logs
 from vinoserve_runtime.model.fetch import fetch_model
@@ -45,7 +44,7 @@ def fetch(config: RuntimeConfig, *, model_dir: Path, claim_dir: Path, credential
             credentials_dir=credentials_dir,
             progress=progress,
         )
-    except StartupError as error:
+    except Exception as error:  # noqa: BLE001  faults of ours are said in the same way as any others
         return _fail(make_failure(error))
     _log.info(
         "fetched",

@@ -17,7 +17,13 @@ from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import Phase, RuntimeConfig, RuntimeFailure, RuntimeReport
 from vinoserve_runtime import admin, rest
 from vinoserve_runtime.dataplane import Dataplane
-from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan, prepare_core
+from vinoserve_runtime.engine.compile import (
+    CompiledModel,
+    DeviceState,
+    compile_model,
+    make_plan,
+    prepare_core,
+)
 from vinoserve_runtime.engine.pool import InferRequestPool
 from vinoserve_runtime.engine.warmup import WarmUp
 from vinoserve_runtime.errors import StartupError
@@ -92,14 +98,8 @@ class Lifecycle:
             servers.append(await self._listen_admin())
             servers.append(await self._listen_rest())
             await self._until_stopped(self._serve())
-        except StartupError as error:
+        except Exception as error:  # noqa: BLE001  faults of ours are said in the same way as any others
             self.ledger.failure = make_failure(error)
-            self._enter("Failed")
-        except Exception as error:  # noqa: BLE001  a fault of ours is said in the same way as any other failure
-            _log.exception("internal error")
-            self.ledger.failure = RuntimeFailure(
-                reason=FailureReason.INTERNAL_ERROR, message=f"{type(error).__name__}: {error}"
-            )
             self._enter("Failed")
         else:
             self._enter("Draining")
@@ -211,25 +211,25 @@ class Lifecycle:
 
     async def _until_on_device(self, compiled: CompiledModel) -> None:
         """Where nothing but the requested device will do, wait until AUTO has compiled for it."""
-        started = monotonic()
-        self._observe(compiled)
-        while self.config.on_fallback == "Fail" and self.ledger.device and self.ledger.device.is_standing_in:
+        started, already = monotonic(), self.ledger.startup.compile_seconds or 0.0
+        while (await self._observe(compiled)).is_standing_in and self.config.on_fallback == "Fail":
             await asyncio.sleep(WATCH_SECONDS / 4)
-            self._observe(compiled)
-            self.ledger.note(
-                compile_seconds=round((self.ledger.startup.compile_seconds or 0) + _since(started), 3)
-            )
-            started = monotonic()
+            self.ledger.note(compile_seconds=round(already + _since(started), 3))
 
-    def _observe(self, compiled: CompiledModel) -> None:
+    async def _observe(self, compiled: CompiledModel) -> DeviceState:
         """Look at what runs the model. Raises FellBackToCPU where that isn't tolerated."""
-        state = self.ledger.device = compiled.observe()
-        if state.on_requested_device or state.is_standing_in or self.config.on_fallback == "Allow":
-            return
-        error = compiled.explain_fallback(state)
-        if self.config.on_fallback == "Fail":
+        before, state = self.ledger.device, compiled.observe()
+        is_news = before is None or before.execution_devices != state.execution_devices
+        is_fallback = not (state.on_requested_device or state.is_standing_in)
+        error = None
+        if is_news and is_fallback and self.config.on_fallback != "Allow":
+            error = await self._in_thread(lambda: compiled.explain_fallback(state))
+        self.ledger.device = state
+        if error is not None and self.config.on_fallback == "Fail":
             raise error
-        self.ledger.warn(str(error))
+        if error is not None:
+            self.ledger.warn(str(error))
+        return state
 
     async def _warm(self, pool: InferRequestPool) -> None:
         self._enter("WarmingUp")
@@ -247,7 +247,7 @@ class Lifecycle:
                 await self._prove(pool)
             standing_in = self.ledger.device is not None and self.ledger.device.is_standing_in
             if standing_in or _since(observed) >= OBSERVE_SECONDS:
-                self._observe(compiled)
+                await self._observe(compiled)
                 observed = monotonic()
 
     async def _prove(self, pool: InferRequestPool) -> None:
@@ -300,7 +300,8 @@ class Lifecycle:
                 result, error = work(), None
             except BaseException as failure:  # noqa: BLE001  handed to the one who waits
                 result, error = None, failure
-            loop.call_soon_threadsafe(settle, result, error)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(settle, result, error)
 
         self.is_busy = True
         threading.Thread(target=run, name="openvino", daemon=True).start()
@@ -315,8 +316,11 @@ async def _listen(starting: Any, port: int) -> Any:
     try:
         return await starting
     except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
+        if error.errno == errno.EADDRINUSE:
+            raise StartupError(
+                FailureReason.PORT_IN_USE, f"port {port} is taken on this machine; choose another"
+            ) from error
         raise StartupError(
-            FailureReason.PORT_IN_USE, f"port {port} is taken on this machine; choose another"
+            FailureReason.INVALID_CONFIG,
+            f"can't listen on port {port} of this address: {error.strerror or error}",
         ) from error

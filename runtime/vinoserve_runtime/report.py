@@ -1,10 +1,12 @@
 """What the runtime says of itself: a ledger that the lifecycle writes, and the report that is made of it."""
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+import structlog
+
+from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import (
     TERMINATION_MESSAGE_PATH,
     Phase,
@@ -19,6 +21,8 @@ from vinoserve_runtime.engine.compile import DeviceState
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.fetched import Fetched
 from vinoserve_runtime.tensors import TensorInfo
+
+_log = structlog.get_logger()
 
 
 @dataclass
@@ -90,8 +94,13 @@ def _make_tensor_status(tensor: TensorInfo) -> TensorStatus:
     return TensorStatus(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
 
 
-def make_failure(error: StartupError) -> RuntimeFailure:
-    return RuntimeFailure(reason=error.reason, message=" ".join(str(error).split()))
+def make_failure(error: Exception) -> RuntimeFailure:
+    """On one line; what isn't a StartupError is a fault of ours, and logged with its traceback."""
+    if isinstance(error, StartupError):
+        return RuntimeFailure(reason=error.reason, message=" ".join(str(error).split()))
+    _log.error("unexpected", exc_info=error)
+    text = f"{type(error).__name__}: {error}"
+    return RuntimeFailure(reason=FailureReason.INTERNAL_ERROR, message=" ".join(text.split()))
 
 
 def write_termination_message(failure: RuntimeFailure, path: Path = Path(TERMINATION_MESSAGE_PATH)) -> None:
@@ -101,4 +110,4 @@ def write_termination_message(failure: RuntimeFailure, path: Path = Path(TERMINA
     try:
         path.write_text(make_termination_message(failure))
     except OSError as error:
-        print(f"vinoserve: {path}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        _log.warning("no termination message", path=str(path), why=error.strerror)

@@ -102,6 +102,8 @@ def download(url: str, part: Path, credentials: Credentials, progress: Progress 
             before = transfer.done
             try:
                 transfer.run(client, credentials)
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+                raise StartupError(FailureReason.FETCH_FAILED, f"{show_url(url)}: {error}") from error
             except (httpx.TransportError, _RetryableError) as error:
                 if _is_certificate_problem(error):
                     raise StartupError(

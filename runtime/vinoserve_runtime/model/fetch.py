@@ -1,5 +1,6 @@
 """Get the model that the spec names: found or downloaded, verified, unpacked; the result is `fetched.json`."""
 
+import errno
 import re
 import shutil
 from pathlib import Path
@@ -30,6 +31,22 @@ def fetch_model(
     progress: Progress | None = None,
 ) -> Fetched:
     """Idempotent: the same uri and digest with an intact result is left as it is. Raises StartupError."""
+    try:
+        return _fetch(source, model_dir, claim_dir, credentials_dir, progress)
+    except OSError as error:
+        reason = (
+            FailureReason.DISK_FULL
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else FailureReason.FETCH_FAILED
+        )
+        raise StartupError(
+            reason, f"{show_uri(source.uri)}: {error.filename or model_dir}: {error.strerror or error}"
+        ) from error
+
+
+def _fetch(
+    source: ModelSource, model_dir: Path, claim_dir: Path, credentials_dir: Path, progress: Progress | None
+) -> Fetched:
     started = monotonic()
     model_dir.mkdir(parents=True, exist_ok=True)
     before = read_fetched(model_dir)

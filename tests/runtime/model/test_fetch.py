@@ -256,6 +256,14 @@ def test_a_digest_of_ir_named_by_its_xml_is_not_mistaken_for_the_weights(tmp_pat
     assert "m.bin" in warning
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    path = write_adder(tmp_path / "m.onnx")
+    (tmp_path / "models").write_text("in the way")
+    error = failure(tmp_path, f"file:{path}")
+    assert error.reason == FailureReason.FETCH_FAILED
+    assert str(tmp_path / "models") in str(error)
+
+
 def test_a_full_disk_says_so(
     tmp_path: Path, server: FileServer, onnx: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
