@@ -70,9 +70,7 @@ def render(services: Sequence[InferenceService], classes: Sequence[AcceleratorCl
             problems += error.problems
     if problems:
         raise InvalidObject(problems)
-    return yaml.dump_all(
-        documents, Dumper=_Dumper, sort_keys=False, explicit_start=True, allow_unicode=True, width=120
-    )
+    return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, explicit_start=True, width=120)
 
 
 def _complete(service: InferenceService) -> InferenceService:

@@ -54,8 +54,8 @@ def seal(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_json(value: object) -> str:
-    """A document that people read in a ConfigMap, always in the same order."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=2) + "\n"
+    """A document that people read in a ConfigMap: ASCII, always in the same order."""
+    return json.dumps(value, allow_nan=False, sort_keys=True, indent=2) + "\n"
 
 
 def make_digest(text: str) -> str:
