@@ -3,10 +3,11 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from time import perf_counter
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from vinoserve_api.contract import RuntimeLimits
 from vinoserve_runtime.metrics import Metrics
@@ -19,6 +20,11 @@ from vinoserve_runtime.protocol.errors import (
 from vinoserve_runtime.protocol.metadata import make_model_metadata, make_server_metadata
 from vinoserve_runtime.protocol.signature import Signature, shown
 from vinoserve_runtime.tensors import Array, Engine
+
+QUIET_SECONDS: Final = 0.25
+SETTLE_SECONDS: Final = 3.0
+"""How long a draining server lets requests in: until none comes for QUIET_SECONDS, at most SETTLE_SECONDS. Load balancers
+learn with a delay that a server isn't ready any more."""
 
 
 class PooledEngine(Engine, Protocol):
@@ -37,6 +43,8 @@ class Dataplane:
         self.limits = limits
         self.metrics = metrics
         self.draining = False
+        self._refusing = False
+        self._admitted = 0
         self._engine: PooledEngine | None = None
         self._signature: Signature | None = None
         self._running = 0
@@ -71,17 +79,28 @@ class Dataplane:
         self._signature = None
 
     async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 - it ends by itself, and says how
-        """Refuses new work and waits, at most `timeout` seconds, until all that was let in is done; False where it isn't."""
+        """Not ready from now on. Refuses new work once it stops coming, and waits until all that was let in is done.
+
+        False where that takes more than `timeout` seconds.
+        """
         self.draining = True
-        if not self._running and not self._waiting:
-            return True
-        self._finished.clear()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await self._finished.wait()
-        except TimeoutError:
-            return False
-        return True
+                await self._settle()
+                self._refusing = True
+                while self._running or self._waiting:
+                    self._finished.clear()
+                    await self._finished.wait()
+        self._refusing = True
+        return not self._running and not self._waiting
+
+    async def _settle(self) -> None:
+        """Until no request has come for a moment: some were sent before anybody could know of the end."""
+        most = asyncio.get_running_loop().time() + SETTLE_SECONDS
+        seen = -1
+        while seen != self._admitted and asyncio.get_running_loop().time() < most:
+            seen = self._admitted
+            await asyncio.sleep(QUIET_SECONDS)
 
     def server_metadata(self) -> dict[str, Any]:
         return make_server_metadata(package_version("vinoserve"))
@@ -106,7 +125,7 @@ class Dataplane:
 
         Raises NotReadyError or QueueFullError.
         """
-        if self.draining:
+        if self._refusing:
             raise NotReadyError("the server is shutting down")
         engine = self._engine
         if engine is None or self._signature is None:
@@ -115,6 +134,7 @@ class Dataplane:
             raise QueueFullError(
                 f"{self.limits.max_queued_requests} requests wait for model {shown(self.name)} already"
             )
+        self._admitted += 1
         return self._signature
 
     async def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:

@@ -11,8 +11,9 @@ from tests.runtime.rest.serving import Answer, Running
 class Wire:
     """A connection on which anything can be sent."""
 
-    def __init__(self, server: Running) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+    def __init__(self, server: Running | int) -> None:
+        port = server if isinstance(server, int) else server.port
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._unread = b""
 
     def __enter__(self) -> Self:

@@ -11,6 +11,7 @@ from tests.runtime.rest.serving import FakeEngine, Running, serving, tensor
 from tests.runtime.rest.waiting import wait_for
 
 from vinoserve_api.contract import RuntimeLimits
+from vinoserve_runtime import dataplane
 
 BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]}
 RAW = request("POST", "/v2/models/m/infer", orjson.dumps(BODY))
@@ -156,16 +157,45 @@ def test_draining(server: Running, gate: Gate, pool: ThreadPoolExecutor) -> None
     accepted = [pool.submit(server.infer, BODY) for _ in range(4)]
     wait_for(lambda: server.dataplane.queue_length == 2)
     drained = pool.submit(server.call, lambda: server.dataplane.drain(60))
-    wait_for(lambda: not server.dataplane.ready)
-    assert server.get("/v2/health/ready").status == 503
+    wait_for(lambda: server.get("/v2/health/ready").status == 503)
     assert server.get("/v2/health/live").status == 200
+    wait_for(lambda: server.dataplane._refusing)
     answer = server.infer(BODY)
     assert (answer.status, answer.error) == (503, "the server is shutting down")
     assert answer.headers["connection"] == "close"
+    assert int(answer.headers["retry-after"]) > 0
     assert not drained.done()
     server.call(gate.open.set)
     assert drained.result() is True
     assert [future.result().status for future in accepted] == [200] * 4
+
+
+def test_requests_on_their_way_when_draining_begins_are_answered(
+    server: Running, gate: Gate, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataplane, "QUIET_SECONDS", 60)
+    server.call(gate.open.set)
+    with Wire(server) as wire:
+        wire.send(RAW)
+        assert "connection" not in wire.answer().headers
+        drained = pool.submit(server.call, lambda: server.dataplane.drain(1))
+        wait_for(lambda: not server.dataplane.ready)
+        wire.send(RAW)
+        answer = wire.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert server.infer(BODY).status == 200
+    assert drained.result() is True
+    assert server.infer(BODY).status == 503
+
+
+def test_clients_that_never_stop_do_not_keep_it_from_draining(
+    server: Running, gate: Gate, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataplane, "SETTLE_SECONDS", 0.5)
+    server.call(gate.open.set)
+    drained = pool.submit(server.call, lambda: server.dataplane.drain(60))
+    wait_for(lambda: server.infer(BODY).status == 503)
+    assert drained.result() is True
 
 
 def test_draining_gives_up_in_time(server: Running, gate: Gate, pool: ThreadPoolExecutor) -> None:
