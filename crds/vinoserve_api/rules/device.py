@@ -18,7 +18,8 @@ from vinoserve_api.properties import (
     lookup,
 )
 from vinoserve_api.rules.cel import CelRule
-from vinoserve_api.rules.tensors import check_static, fixed
+from vinoserve_api.rules.shapes import fixed
+from vinoserve_api.rules.tensors import check_static
 from vinoserve_api.v1alpha1 import Hints, InferenceServiceSpec
 
 #: The field of spec.hints and the property that it sets, where devices differ in what they take.

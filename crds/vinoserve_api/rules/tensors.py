@@ -1,21 +1,13 @@
 """What `spec.model.inputs` and `outputs` may be: shapes, layouts, and the conversions that OpenVINO can build in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from vinoserve_api.fields import quoted
 from vinoserve_api.problem import Problem
+from vinoserve_api.rules import colours
 from vinoserve_api.rules.cel import CelRule
+from vinoserve_api.rules.shapes import CLIENT_LAYOUT, ITEM, bounds, fixed, is_fixed, lower, may_be
 from vinoserve_api.v1alpha1 import MAX_SIZE, Dimension, Input, Model
-
-#: From what clients send to what the model takes: what PrePostProcessor converts in a step or two (OpenVINO 2026.4.1, measured).
-CONVERSIONS = {
-    "RGB": ("RGB", "BGR", "GRAY"),
-    "BGR": ("RGB", "BGR", "GRAY"),
-    "RGBX": ("RGB", "BGR", "GRAY"),
-    "BGRX": ("RGB", "BGR", "GRAY"),
-    "GRAY": ("GRAY",),
-}
-CHANNELS = {"RGB": 3, "BGR": 3, "RGBX": 4, "BGRX": 4, "GRAY": 1}
 
 BOUNDS = (
     f'the lower bound comes first, the upper is at most {MAX_SIZE}; write "1..10" for any size from 1 to 10'
@@ -25,10 +17,6 @@ RANK = "has another number of dimensions than shape; write a letter for each"
 CLIENT_NEEDS_LAYOUT = "clients' layout is converted to the model's: set layout beside client"
 CLIENT_LETTERS = "has other dimensions than the model's layout; write the same letters in clients' order"
 CLIENT_RANK = "has another number of dimensions than its layout; write a size for each letter"
-COLOUR_ALONE = "colours are converted from client.colorFormat to model.colorFormat: set both"
-COLOUR_LAYOUT = "colours need a layout that says which dimension is C; set layout, such as NCHW"
-PADDED_LAYOUT = "RGBX and BGRX come with the channels last in four dimensions: set client.layout: NHWC"
-GRAY_LAYOUT = "to become GRAY, pictures need a layout of four dimensions, such as NHWC"
 RESIZE_LAYOUT = "to resize, layout must say which dimensions are H and W; set layout, such as NCHW"
 RESIZE_FIXED = "to resize, the model's H and W must be fixed sizes; write a number"
 CHANNEL_LAYOUT = (
@@ -38,19 +26,6 @@ CHANNEL_FIXED = (
     "a number for each channel needs a fixed number of channels; write it into shape, or write one number"
 )
 SCALE_ZERO = "is a divisor; write a number other than 0"
-
-
-def bounds(dimension: Dimension) -> tuple[int, int]:
-    """The smallest and the largest size, both included."""
-    if isinstance(dimension, str):
-        low, _, high = dimension.partition("..")
-        return int(low), int(high)
-    return (0, MAX_SIZE) if dimension == -1 else (dimension, dimension)
-
-
-def is_fixed(dimension: Dimension) -> bool:
-    low, high = bounds(dimension)
-    return low == high
 
 
 def check_tensors(model: Model) -> Iterator[Problem]:
@@ -74,7 +49,7 @@ def _check_input(tensor: Input) -> Iterator[Problem]:
     if own:  # what relates the parts to each other means nothing yet
         return
     yield from _check_client(tensor)
-    yield from _check_colours(tensor)
+    yield from colours.check_colours(tensor)
     yield from _check_resize(tensor)
     yield from _check_channels(tensor)
 
@@ -142,7 +117,7 @@ def _check_client(tensor: Input) -> Iterator[Problem]:
             if letter != "?" and not _is_converted(tensor, letter)
         ]
         pairs = [side for side in sides if side is not None]
-        if len(client.layout or "") < len(tensor.layout) and not _may_be(
+        if len(client.layout or "") < len(tensor.layout) and not may_be(
             tensor.shape[tensor.layout.index("N")], 1
         ):
             yield Problem(
@@ -162,62 +137,7 @@ def _is_converted(tensor: Input, letter: str) -> bool:
     """Whether a conversion changes this dimension's size."""
     if letter in ("H", "W"):
         return tensor.resize is not None
-    return letter == "C" and _client_colour(tensor) is not None
-
-
-def _may_be(dimension: Dimension, size: int) -> bool:
-    low, high = bounds(dimension)
-    return low <= size <= high
-
-
-def _client_colour(tensor: Input) -> str | None:
-    return tensor.client.color_format if tensor.client else None
-
-
-def _model_colour(tensor: Input) -> str | None:
-    return tensor.model.color_format if tensor.model else None
-
-
-def _client_layout(tensor: Input) -> str | None:
-    return (tensor.client.layout if tensor.client else None) or tensor.layout
-
-
-def _check_colours(tensor: Input) -> Iterator[Problem]:
-    sent, taken = _client_colour(tensor), _model_colour(tensor)
-    if sent is None and taken is None:
-        return
-    if sent is None or taken is None:
-        yield Problem("model.colorFormat" if sent is None else "client.colorFormat", COLOUR_ALONE)
-        return
-    if taken not in CONVERSIONS[sent]:
-        from_these = [colour for colour, to in CONVERSIONS.items() if taken in to]
-        yield Problem(
-            "client.colorFormat",
-            f"{sent} can't be converted to {taken}; {sent} becomes {_either(CONVERSIONS[sent])}, "
-            f"and {taken} comes from {_either(from_these)}",
-        )
-        return
-    layout = _client_layout(tensor)
-    if layout is None or "C" not in layout:
-        yield Problem("layout", COLOUR_LAYOUT)
-        return
-    if sent in ("RGBX", "BGRX") and (len(layout) != 4 or layout[-1] != "C"):
-        yield Problem("client.layout", PADDED_LAYOUT)
-    elif sent != taken == "GRAY" and len(layout) != 4:
-        yield Problem("client.layout", GRAY_LAYOUT)
-    for path, shape, names, colour in (
-        ("client.shape", tensor.client.shape if tensor.client else None, layout, sent),
-        ("shape", tensor.shape, tensor.layout, taken),
-    ):
-        at = names.find("C") if names else -1
-        if shape is not None and at >= 0 and not _may_be(shape[at], CHANNELS[colour]):
-            yield Problem(
-                f"{path}[{at}]", f"{quoted(shape[at])}, but {colour} has {CHANNELS[colour]} channels"
-            )
-
-
-def _either(words: Sequence[str]) -> str:
-    return " or ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else words[0]
+    return letter == "C" and colours.client_colour(tensor) is not None
 
 
 def _check_resize(tensor: Input) -> Iterator[Problem]:
@@ -274,39 +194,24 @@ def check_static(model: Model, why: str) -> Iterator[Problem]:
 
 # --- the same in CEL
 
-_ITEM = "spec.model.inputs[]"
-_FIXED = "(type({0}) == int ? int({0}) > 0 : string({0}).split('..')[0] == string({0}).split('..')[1])"
-
-
-def fixed(dimension: str) -> str:
-    """CEL: whether the dimension that the expression names is fixed."""
-    return _FIXED.format(dimension)
-
-
-_CLIENT_LAYOUT = "(has(self.client.layout) ? self.client.layout : self.layout)"
-_HAS_COLOURS = (
-    "has(self.client) && has(self.client.colorFormat) && has(self.model) && has(self.model.colorFormat)"
-)
 _CONVERTED = "(l in ['H', 'W'] && has(self.resize) || l == 'C' && has(self.client.colorFormat) || l == '?')"
-_COUNTS = "{" + ", ".join(f"'{colour}': {count}" for colour, count in CHANNELS.items()) + "}"
-_SIZE_SENT = f"self.client.shape[{_CLIENT_LAYOUT}.indexOf(l)]"
+_SIZE_SENT = f"self.client.shape[{CLIENT_LAYOUT}.indexOf(l)]"
 _SIZE_TAKEN = "self.shape[self.layout.indexOf(l)]"
-_NUMBER_EACH = "(type({0}) == int ? string({0}) : string({0}).split('..')[0])"
 
 
 def _channels(field: str) -> tuple[CelRule, ...]:
     return (
         CelRule(
-            _ITEM,
+            ITEM,
             f"!has(self.{field}) || size(self.{field}) == 1 || has(self.layout) && self.layout.contains('C')",
             CHANNEL_LAYOUT,
             f".{field}",
         ),
         CelRule(
-            _ITEM,
+            ITEM,
             f"!has(self.{field}) || size(self.{field}) == 1 || !has(self.layout) || !has(self.shape) || !self.layout.contains('C')"
             f" || size(self.layout) != size(self.shape) || [self.shape[self.layout.indexOf('C')]].all(c, {fixed('c')}"
-            f" && {_NUMBER_EACH.format('c')} == string(size(self.{field})))",
+            f" && {lower('c')} == string(size(self.{field})))",
             "write one number, or one for each channel",
             f".{field}",
         ),
@@ -333,19 +238,19 @@ CEL = (
         for path in ("layout", "client.layout")
     ),
     CelRule(
-        _ITEM,
+        ITEM,
         "!has(self.shape) || !has(self.layout) || size(self.shape) == size(self.layout)",
         f"layout {RANK}",
         ".layout",
     ),
     CelRule(
-        _ITEM,
+        ITEM,
         "!has(self.client) || !has(self.client.layout) || has(self.layout)",
         CLIENT_NEEDS_LAYOUT,
         ".client.layout",
     ),
     CelRule(
-        _ITEM,
+        ITEM,
         "!has(self.client) || !has(self.client.layout) || !has(self.layout) || self.client.layout == self.layout"
         " || self.client.layout.split('').all(l, self.layout.contains(l))"
         " && self.layout.split('').all(l, self.client.layout.contains(l) || l == 'N')"
@@ -355,7 +260,7 @@ CEL = (
         ".client.layout",
     ),
     CelRule(
-        _ITEM,
+        ITEM,
         "!has(self.client) || !has(self.client.shape) || size(self.client.shape) == (has(self.client.layout)"
         " ? size(self.client.layout) : has(self.layout) ? size(self.layout) : has(self.shape) ? size(self.shape)"
         " : size(self.client.shape))",
@@ -363,70 +268,25 @@ CEL = (
         ".client.shape",
     ),
     CelRule(
-        _ITEM,
+        ITEM,
         "!has(self.client) || !has(self.client.shape) || !has(self.shape) || !has(self.layout)"
         " || size(self.shape) != size(self.layout)"
-        f" || size(self.client.shape) != size({_CLIENT_LAYOUT})"
-        f" || self.layout.split('').all(l, {_CONVERTED} || !{_CLIENT_LAYOUT}.contains(l)"
+        f" || size(self.client.shape) != size({CLIENT_LAYOUT})"
+        f" || self.layout.split('').all(l, {_CONVERTED} || !{CLIENT_LAYOUT}.contains(l)"
         f" || !{fixed(_SIZE_TAKEN)} || {fixed(_SIZE_SENT)}"
-        f" && {_NUMBER_EACH.format(_SIZE_SENT)} == {_NUMBER_EACH.format(_SIZE_TAKEN)})",
+        f" && {lower(_SIZE_SENT)} == {lower(_SIZE_TAKEN)})",
         "clients send another size than the model takes, and nothing converts it; write the model's, or set resize",
         ".client.shape",
     ),
+    *colours.CEL,
     CelRule(
-        _ITEM,
-        "(has(self.client) && has(self.client.colorFormat)) == (has(self.model) && has(self.model.colorFormat))",
-        COLOUR_ALONE,
-    ),
-    CelRule(
-        _ITEM,
-        f"!({_HAS_COLOURS}) || self.model.colorFormat in {{"
-        + ", ".join(f"'{sent}': [{', '.join(repr(t) for t in taken)}]" for sent, taken in CONVERSIONS.items())
-        + "}[self.client.colorFormat]",
-        "GRAY stays GRAY; write model.colorFormat: GRAY, or send RGB, BGR, RGBX or BGRX",
-        ".client.colorFormat",
-    ),
-    CelRule(
-        _ITEM,
-        f"!({_HAS_COLOURS}) || has(self.layout) && self.layout.contains('C')",
-        COLOUR_LAYOUT,
-    ),
-    CelRule(
-        _ITEM,
-        f"!({_HAS_COLOURS}) || !(self.client.colorFormat in ['RGBX', 'BGRX']) || !has(self.layout)"
-        f" || {_CLIENT_LAYOUT}.matches('^...C$')",
-        PADDED_LAYOUT,
-        ".client.layout",
-    ),
-    CelRule(
-        _ITEM,
-        f"!({_HAS_COLOURS}) || self.client.colorFormat == self.model.colorFormat || self.model.colorFormat != 'GRAY'"
-        f" || !has(self.layout) || size({_CLIENT_LAYOUT}) == 4",
-        GRAY_LAYOUT,
-        ".client.layout",
-    ),
-    *(
-        CelRule(
-            _ITEM,
-            f"!({_HAS_COLOURS}) || !has({shape}) || !has(self.layout) || size({shape}) != size({layout})"
-            f" || !{layout}.contains('C') || [{shape}[{layout}.indexOf('C')]].all(c, !{fixed('c')}"
-            f" || {_NUMBER_EACH.format('c')} == string({_COUNTS}[{colour}]))",
-            "RGB and BGR have 3 channels, RGBX and BGRX 4, GRAY 1; write that number for C",
-            shape.removeprefix("self"),
-        )
-        for shape, layout, colour in (
-            ("self.shape", "self.layout", "self.model.colorFormat"),
-            ("self.client.shape", _CLIENT_LAYOUT, "self.client.colorFormat"),
-        )
-    ),
-    CelRule(
-        _ITEM,
+        ITEM,
         "!has(self.resize) || has(self.layout) && self.layout.contains('H') && self.layout.contains('W')",
         RESIZE_LAYOUT,
         ".resize",
     ),
     CelRule(
-        _ITEM,
+        ITEM,
         "!has(self.resize) || !has(self.shape) || !has(self.layout) || size(self.shape) != size(self.layout)"
         " || ['H', 'W'].all(l, !self.layout.contains(l) || [self.shape[self.layout.indexOf(l)]].all(d, "
         + fixed("d")
