@@ -1,7 +1,9 @@
 """The init container's script: patient where the kind isn't there yet, and modest where an admin has set a field."""
 
+import copy
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,39 +12,36 @@ import pytest
 from kubernetes import client
 from tests.chart.conftest import CHART
 
+DEFAULT = {"vinoserve.dev/is-default-class": "true"}
 GPU = {
     "apiVersion": "vinoserve.dev/v1alpha1",
     "kind": "AcceleratorClass",
-    "metadata": {"name": "intel-gpu"},
-    "spec": {},
+    "metadata": {"name": "intel-gpu", "annotations": DEFAULT},
+    "spec": {"deviceType": "GPU", "renderGroups": [44, 992]},
 }
 
 
 class Server:
-    """Answers each patch with the next of `answers`: None, or the status of a refusal. `managers` have set the class' spec."""
+    """Has the class as it was patched last. Answers each patch with the next of `answers`: None, or the status of a refusal."""
 
-    def __init__(self, *answers: int | None, managers: tuple[str, ...] = ()) -> None:
+    def __init__(self, *answers: int | None) -> None:
         self.answers = iter(answers)
-        self.managers = managers
-        self.patches: list[tuple[Any, ...]] = []
+        self.found: dict[str, Any] | None = None
+        self.patches = 0
 
-    def get_cluster_custom_object(self, *_: str) -> dict[str, Any]:
-        if not self.managers:
+    def get_cluster_custom_object(self, *path: str) -> dict[str, Any]:
+        assert path == ("vinoserve.dev", "v1alpha1", "acceleratorclasses", "intel-gpu")
+        if not self.found:
             raise client.ApiException(status=404)
-        status = {"manager": "vinoserve", "fieldsV1": {"f:status": {}}}
-        return {
-            "metadata": {
-                "managedFields": [
-                    status,
-                    *({"manager": m, "fieldsV1": {"f:spec": {}}} for m in self.managers),
-                ]
-            }
-        }
+        return self.found
 
     def patch_cluster_custom_object(self, *args: Any, **options: Any) -> None:
-        self.patches.append((*args[:4], options["field_manager"]))
+        assert args[:4] == ("vinoserve.dev", "v1alpha1", "acceleratorclasses", "intel-gpu")
+        assert options["field_manager"] == "vinoserve-chart"
+        self.patches += 1
         if answer := next(self.answers):
             raise client.ApiException(status=answer)
+        self.found = copy.deepcopy(args[4])
 
 
 @pytest.fixture
@@ -68,29 +67,40 @@ def test_waits_for_the_kind(
 ) -> None:
     server = Server(404, 404, None)
     assert run(script, monkeypatch, server) == 0
-    assert server.patches[-1] == (
-        "vinoserve.dev",
-        "v1alpha1",
-        "acceleratorclasses",
-        "intel-gpu",
-        "vinoserve-chart",
-    )
+    assert server.found["spec"] == GPU["spec"]
     assert capsys.readouterr().out == "AcceleratorClass intel-gpu: applied\n"
 
 
 def test_applies_its_own_again(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Server(None, managers=("vinoserve-chart",))
+    server = Server(None, None)
+    run(script, monkeypatch, server)
+    server.found["spec"]["nodeSelector"] = {"added": "by an admin"}
     assert run(script, monkeypatch, server) == 0
-    assert len(server.patches) == 1
+    assert server.patches == 2
 
 
-def test_leaves_what_an_admin_has_set(
-    script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: found["spec"]["renderGroups"].remove(44),
+        lambda found: found["spec"].pop("renderGroups"),
+        lambda found: found["metadata"]["annotations"].pop("vinoserve.dev/is-default-class"),
+        lambda found: found["metadata"].pop("annotations"),
+    ],
+    ids=["a list is shorter", "a field is gone", "no default", "not of this chart"],
+)
+def test_leaves_what_an_admin_has_changed(
+    script: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[dict[str, Any]], None],
 ) -> None:
-    server = Server(managers=("vinoserve-chart", "kubectl-edit"))
+    server = Server(None)
+    run(script, monkeypatch, server)
+    change(server.found)
     assert run(script, monkeypatch, server) == 0
-    assert not server.patches
-    assert "left as it is: kubectl-edit has set its spec" in capsys.readouterr().out
+    assert server.patches == 1
+    assert "intel-gpu: left as it is" in capsys.readouterr().out
 
 
 def test_says_that_the_kind_is_missing(

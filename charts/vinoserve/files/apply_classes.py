@@ -1,7 +1,7 @@
 """Apply the chart's AcceleratorClasses: run by the operator's init container as `apply_classes.py CLASSES.json`.
 
-Helm refuses objects of a kind that the API server doesn't know yet, and the same release brings the kind. A class whose
-spec somebody else has set since is theirs: it is left as it is.
+Helm refuses objects of a kind that the API server doesn't know yet, and the same release brings the kind. A class that
+is not as the last run left it is somebody else's now: it stays as it is.
 """
 # ruff: noqa: INP001, T201 - run as a file, and what it prints is the container's log
 
@@ -14,6 +14,8 @@ from kubernetes import client, config
 
 PATIENCE = 60.0  # seconds until the API server must know the kind
 FIELD_MANAGER = "vinoserve-chart"
+#: What the last run applied, as JSON. managedFields don't tell: nobody owns the item that an admin took out of a list.
+APPLIED = "vinoserve.dev/chart-applied"
 
 
 def main() -> int:
@@ -37,15 +39,22 @@ def apply(api: client.ApiClient, document: dict) -> str | None:
     """What came of it, or None while the kind isn't served. Raises ApiException for what waiting doesn't mend."""
     objects = client.CustomObjectsApi(api)
     group, version = document["apiVersion"].split("/")
-    path = (group, version, "acceleratorclasses")
-    name = document["metadata"]["name"]
-    if owners := find_owners(objects, path, name):
-        return f"left as it is: {' and '.join(owners)} has set its spec"
+    path = (group, version, "acceleratorclasses", document["metadata"]["name"])
+    metadata = document["metadata"]
+    try:
+        found = objects.get_cluster_custom_object(*path)
+    except client.ApiException as error:
+        if error.status != 404:
+            raise
+    else:
+        if not is_ours(found):
+            return "left as it is: somebody else has made or changed it"
+    content = {"annotations": metadata.get("annotations", {}), "spec": document["spec"]}
+    annotations = {**content["annotations"], APPLIED: json.dumps(content, sort_keys=True)}
     try:
         objects.patch_cluster_custom_object(
             *path,
-            name,
-            document,
+            {**document, "metadata": {**metadata, "annotations": annotations}},
             field_manager=FIELD_MANAGER,
             _content_type="application/apply-patch+yaml",
         )
@@ -56,17 +65,15 @@ def apply(api: client.ApiClient, document: dict) -> str | None:
     return "applied"
 
 
-def find_owners(objects: client.CustomObjectsApi, path: tuple[str, str, str], name: str) -> list[str]:
-    """Who else has set fields of the class' spec; nobody where there is no such class."""
-    try:
-        found = objects.get_cluster_custom_object(*path, name)
-    except client.ApiException as error:
-        if error.status != 404:
-            raise
-        return []
-    fields = found["metadata"].get("managedFields", [])
-    owners = {entry["manager"] for entry in fields if "f:spec" in entry.get("fieldsV1", {})}
-    return sorted(owners - {FIELD_MANAGER})
+def is_ours(found: dict) -> bool:
+    """Whether all that the last run applied is still as it was; what others have added is theirs, and no matter."""
+    annotations = found["metadata"].get("annotations", {})
+    applied = json.loads(annotations.get(APPLIED, "null"))
+    return applied is not None and all(
+        now.get(key) == value
+        for now, before in ((annotations, applied["annotations"]), (found["spec"], applied["spec"]))
+        for key, value in before.items()
+    )
 
 
 if __name__ == "__main__":
