@@ -195,7 +195,6 @@ class Lifecycle:
     async def _compile(self, core: Any, fetched: Fetched) -> CompiledModel:
         self._enter("Reading")
         plan = await self._in_thread(lambda: make_plan(core, self.config))
-        self.ledger.warn(*plan.warnings)
         started = monotonic()
         prepare_core(core, plan)
         prepared = await self._in_thread(lambda: prepare_model(core, fetched.model_path, self.config))

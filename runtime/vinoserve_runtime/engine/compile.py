@@ -38,7 +38,8 @@ class DevicePlan:
     requested: Target
     target: Target
     configuration: Configuration
-    warnings: tuple[str, ...] = ()
+    missing: str | None = None
+    """Why a device of the request is not in the target."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class CompiledModel:
             if self.model is None
             else explain_unsupported(self.core, self.model, self.plan.target.devices)
         )
-        why = "; ".join(str(reason) for reason in (*self.plan.warnings, cause) if reason)
+        why = "; ".join(str(reason) for reason in (self.plan.missing, cause) if reason)
         return StartupError(
             FailureReason.FELL_BACK_TO_CPU,
             f"asked for {self.plan.requested}, but it runs on {running}" + (f": {why}" if why else ""),
@@ -110,18 +111,16 @@ def make_plan(core: Any, config: RuntimeConfig) -> DevicePlan:
     """
     requested = target = parse_target(config.target_device)
     available = gather_devices(core)
-    warnings: tuple[str, ...] = ()
+    why: str | None = None
     missing = [device for device in target.devices if not is_available(device, available)]
     if missing:
         error = explain_missing(missing[0], available)
         present = tuple(device for device in target.devices if device not in missing)
         if target.mode not in ("AUTO", "MULTI") or not present or config.on_fallback == "Fail":
             raise error
-        target = replace(target, devices=present)
-        warnings = (str(error),) if config.on_fallback == "Warn" else ()
-    return DevicePlan(
-        requested, target, make_configuration(config, target, _hardware(target, available)), warnings
-    )
+        target, why = replace(target, devices=present), str(error)
+    configuration = make_configuration(config, target, _hardware(target, available))
+    return DevicePlan(requested, target, configuration, why)
 
 
 def _hardware(target: Target, available: Sequence[str]) -> list[str]:
@@ -150,7 +149,7 @@ def compile_model(
     check_ports(model.inputs, prepared.input_names, "inputs")
     check_ports(model.outputs, prepared.output_names, "outputs")
     _check_static(prepared, plan.target)
-    warnings = list(plan.warnings)
+    warnings: list[str] = []
     try:
         if config.operator_affinity:
             warnings += assign_affinity(core, model, target, config.operator_affinity)

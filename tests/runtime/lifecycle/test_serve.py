@@ -157,6 +157,19 @@ def test_without_an_init_container_there_is_nothing_to_serve(tmp_path: Path, por
     assert log[-1]["reason"] == "ModelNotFound"
 
 
+@pytest.mark.parametrize(("policy", "warnings"), [("Warn", 1), ("Allow", 0)])
+def test_auto_without_a_gpu_is_ready_but_not_on_the_requested_device(
+    tmp_path: Path, ports: tuple[int, int], policy: str, warnings: int
+) -> None:
+    config = make_config(write_adder(tmp_path / "m.onnx"), targetDevice="AUTO:GPU,CPU", onFallback=policy)
+    with running(config, tmp_path, ports=ports) as runtime:
+        report = runtime.until_ready().report()
+        assert report.execution_devices == ("CPU",)
+        assert report.on_requested_device is False
+        assert len(report.warnings) == warnings
+        assert runtime.terminate() == 0
+
+
 def test_requests_in_flight_are_answered_after_sigterm(tmp_path: Path, ports: tuple[int, int]) -> None:
     size = 3000
     config = make_config(write_multiplier(tmp_path / "m.xml", np.ones((size, size))))
