@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -24,6 +25,10 @@ BEAT = 15  # seconds between two signs of life
 @contextmanager
 def serving(model: Path, digest: str, device: str) -> Iterator[str]:
     """`vinoserve serve` while the block runs, ready; gives the URL that infers. A GPU is an emulated one."""
+    if device == "GPU" and (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise ToolError(
+            "DEVICE=GPU: the GPU is emulated, which works on Linux on x86_64 alone; leave DEVICE out"
+        )
     work = cache_root() / "demo"
     manifest, log = work / "ppocr.yaml", work / "serve.log"
     document = make_inference_service(f"file:{model}", digest, device, None)
