@@ -8,6 +8,7 @@ import errno
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -35,7 +36,6 @@ from vinoserve_runtime.ov import ov
 from vinoserve_runtime.report import Ledger, make_failure, make_report
 from vinoserve_runtime.settings import (
     DRAIN_SECONDS,
-    LINGER_SECONDS,
     MAX_CONSECUTIVE_ERRORS,
     OBSERVE_SECONDS,
     WATCH_SECONDS,
@@ -60,7 +60,7 @@ class Lifecycle:
         self.ledger = Ledger(config)
         self.is_busy = False
         """Whether a call into OpenVINO is under way that nothing can interrupt."""
-        self.rest_port = self.admin_port = 0
+        self.rest_port = self.grpc_port = self.admin_port = 0
         self._on_ready = on_ready
         self._lost: str | None = None
         self._has_started = False
@@ -97,6 +97,7 @@ class Lifecycle:
         try:
             servers.append(await self._listen_admin())
             servers.append(await self._listen_rest())
+            servers.append(await self._listen_grpc())
             await self._until_stopped(self._serve())
         except Exception as error:  # noqa: BLE001  faults of ours are said in the same way as any others
             self.ledger.failure = make_failure(error)
@@ -128,6 +129,16 @@ class Lifecycle:
             self.settings.http_port,
         )
         self.rest_port = server.port
+        return server
+
+    async def _listen_grpc(self) -> Any:
+        # grpcio takes a moment to import, and probes want answers.
+        grpc = await asyncio.to_thread(import_module, "vinoserve_runtime.grpc")
+        server = await _listen(
+            grpc.start(self._dataplane, self.settings.host or None, self.settings.grpc_port),
+            self.settings.grpc_port,
+        )
+        self.grpc_port = server.port
         return server
 
     async def _until_stopped(self, serving: Any) -> None:
@@ -262,9 +273,7 @@ class Lifecycle:
         raise StartupError(FailureReason.INFERENCE_FAILED, self._lost)
 
     async def _drain(self, servers: list[Any]) -> None:
-        """Readiness went down with the phase; answer what still comes and what is in flight, then close."""
-        if self.ledger.failure is None and self._dataplane.ready and not self.settings.fetch:
-            await asyncio.sleep(LINGER_SECONDS)
+        """Readiness went down with the phase; answer what is on its way and in flight, then close."""
         drained = await self._dataplane.drain(DRAIN_SECONDS if self.ledger.failure is None else 1.0)
         if not drained:
             _log.warning("requests were still in flight", seconds=DRAIN_SECONDS)

@@ -4,11 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-LINGER_SECONDS: Final = 3.0
-"""A pod serves on for as long after it has said that it isn't ready: clients hear of it later than the kubelet does."""
-
 DRAIN_SECONDS: Final = 20.0
-"""Longest that requests in flight are waited for, after that; both fit into a grace period of 25 s."""
+"""Longest that draining takes; 5 s less than the grace period that a pod gets, 25 s."""
 
 WATCH_SECONDS: Final = 1.0
 """Between two looks at the engine's errors, and at AUTO's device while another stands in for it."""
@@ -26,6 +23,7 @@ class ServeSettings:
 
     host: str
     http_port: int
+    grpc_port: int
     admin_port: int
     model_dir: Path
     claim_dir: Path

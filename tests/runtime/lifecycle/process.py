@@ -24,7 +24,7 @@ from vinoserve_runtime import commands
 exec(sys.argv[6])
 config = RuntimeConfig.model_validate_json(Path(sys.argv[1]).read_text())
 folder = Path(sys.argv[2])
-sys.exit(commands.serve(config, host="127.0.0.1", http_port=int(sys.argv[3]), admin_port=int(sys.argv[4]),
+sys.exit(commands.serve(config, host="127.0.0.1", http_port=int(sys.argv[3]), grpc_port=0, admin_port=int(sys.argv[4]),
     model_dir=folder / "models", cache_dir=folder / "cache", fetch=sys.argv[5] == "fetch",
     claim_dir=folder / "claim", credentials_dir=folder / "credentials"))
 """

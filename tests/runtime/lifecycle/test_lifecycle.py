@@ -39,6 +39,7 @@ async def running(
     settings = ServeSettings(
         host="127.0.0.1",
         http_port=0,
+        grpc_port=0,
         admin_port=0,
         model_dir=folder / "models",
         claim_dir=folder / "claim",
