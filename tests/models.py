@@ -9,6 +9,7 @@ import onnx
 import openvino as ov
 from onnx import TensorProto, helper, numpy_helper
 from openvino import opset15 as ops
+
 from tools.ppocr import recogniser
 
 Shape = Sequence[int | str | None]

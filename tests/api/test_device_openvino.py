@@ -1,9 +1,9 @@
 """What the grammar promises against where OpenVINO really runs a model, with two emulated GPUs and with none."""
 
 import pytest
+
 from tests.api.asking import ask
 from tools import fakegpu
-
 from vinoserve_api.device import matches_execution, parse_target
 
 pytestmark = pytest.mark.gpu_emulated

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 import pytest
+
 from tests.api.asking import Answer, ask
 from tools import fakegpu
-
 from vinoserve_api.properties import CATALOGUE, PropertySpec, lookup
 
 CPU_DEVICES = {

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tools.devcluster.build import make_build
 
 CHART = Path(__file__).parents[2] / "charts/vinoserve"

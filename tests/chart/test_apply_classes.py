@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from kubernetes import client
+
 from tests.chart.conftest import CHART
 
 DEFAULT = {"vinoserve.dev/is-default-class": "true"}

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 import yaml
-from tests.chart.conftest import CHART
 
+from tests.chart.conftest import CHART
 from vinoserve_api.v1alpha1 import InferenceService
 
 

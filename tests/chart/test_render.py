@@ -8,9 +8,9 @@ import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+
 from tests.chart.conftest import CHART, Render, pick
 from tests.pod_security import find_violations
-
 from vinoserve_api.v1alpha1 import AcceleratorClass
 from vinoserve_operator.desired.builtin import make_builtin_classes
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.chart.conftest import CHART, Render, pick
 from tools.generate.chart import make_chart_readme, read_comments
-
 from vinoserve_operator.settings import Settings
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())

@@ -115,6 +115,7 @@ def test_serve_file(good: Path, calls: Calls, tmp_path: Path, monkeypatch: pytes
     assert calls.options == {
         "host": "127.0.0.1",
         "http_port": 8000,
+        "grpc_port": 8001,
         "admin_port": 8002,
         "model_dir": tmp_path / "cache/vinoserve/models",
         "cache_dir": tmp_path / "cache/vinoserve/compiled",
@@ -140,10 +141,21 @@ def test_serve_leaves_other_uris(good: Path, calls: Calls, uri: str) -> None:
 
 
 def test_serve_options(good: Path, calls: Calls, tmp_path: Path) -> None:
-    options = ["--host", "0.0.0.0", "--http-port", "0", "--admin-port", "9002", "--cache-dir", str(tmp_path)]
+    options = [
+        "--host",
+        "0.0.0.0",
+        "--http-port",
+        "0",
+        "--grpc-port",
+        "9001",
+        "--admin-port",
+        "9002",
+        "--cache-dir",
+        str(tmp_path),
+    ]
     assert main(["serve", str(good), *options]) == 0
     assert calls.options["host"] == "0.0.0.0"
-    assert (calls.options["http_port"], calls.options["admin_port"]) == (0, 9002)
+    assert [calls.options[f"{name}_port"] for name in ("http", "grpc", "admin")] == [0, 9001, 9002]
     assert calls.options["cache_dir"] == tmp_path / "compiled"
 
 
@@ -167,6 +179,7 @@ def test_serve_in_a_pod(calls: Calls, tmp_path: Path) -> None:
     assert calls.options == {
         "host": "",  # every address
         "http_port": 8000,
+        "grpc_port": 8001,
         "admin_port": 8002,
         "model_dir": Path("/models"),
         "cache_dir": Path("/cache"),

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tools.generate.crd import make_class_schema, make_service_crd, make_service_schema
 from tools.generate.files import make_files
 from tools.generate.schema import at, walk
-
 from vinoserve_api.properties import BLOCKS, json_schema
 from vinoserve_api.v1alpha1 import AcceleratorClass, InferenceService
 

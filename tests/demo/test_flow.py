@@ -2,6 +2,7 @@ from typing import Any
 
 import onnx
 import pytest
+
 from tools.demo.flow import read_metadata, show
 from tools.demo.ocr import Reading
 from tools.demo.prepare import find_gpu_resource

@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
+
 from tools.demo.infer import HEADER_LENGTH, ask, make_request, read_reply
 from tools.toolbox.errors import ToolError
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tools.demo import local
 from tools.demo.flow import read_metadata
 from tools.demo.infer import ask

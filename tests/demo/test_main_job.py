@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.cluster_fixture import ROOT, DevCluster
 from tools.demo.manifests import NAMESPACE
 

@@ -2,9 +2,9 @@
 
 import kubernetes_validate
 import pytest
+
 from tests.pod_security import find_violations
 from tools.demo import manifests
-
 from vinoserve_api.rules import check_service
 from vinoserve_api.v1alpha1 import InferenceService
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tools.demo.ocr import GRAY, HEIGHT, WIDTH, Reading, TextError, decode, draw_line, read_alphabet
 
 ALPHABET = read_alphabet("\n".join("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,'你"))

@@ -1,4 +1,5 @@
 import pytest
+
 from tools.demo.options import TEXT, Options, read_options
 from tools.toolbox.errors import ToolError
 

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from tools.demo import waiting
 from tools.toolbox.errors import ToolError
 

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from tools.devcluster import certs, configs
 from tools.devcluster.layout import Build, Cluster, make_cluster
 from tools.toolbox.errors import ToolError

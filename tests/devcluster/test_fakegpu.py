@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tools.fakegpu import environment
 
 pytestmark = pytest.mark.gpu_emulated

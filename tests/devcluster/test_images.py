@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from tools.toolbox.debian import need_bookworm
 from tools.toolbox.errors import ToolError
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.cluster_fixture import DEVCLUSTER, DevCluster
 from tools.devcluster.processes import is_running, list_pids
 

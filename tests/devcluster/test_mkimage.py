@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tools.images.mkimage import ImageConfig, Layer, read_images, write_image
 
 TAG = "localhost/try:1"

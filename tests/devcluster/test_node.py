@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tools.devcluster import cgroups, gpus
 from tools.devcluster.layout import Cluster
 from tools.devcluster.processes import find_members, is_running

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tools.devcluster.golang import find_go, read_version
 from tools.toolbox.cache import cache_root, make_key, make_once
 from tools.toolbox.errors import ToolError, run_main

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.cluster_fixture import DevCluster
 from tests.e2e.waiting import wait_until
 

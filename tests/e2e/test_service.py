@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests import models
 from tests.e2e.conftest import Site
 from tests.e2e.waiting import wait_until

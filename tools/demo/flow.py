@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import yaml
 from PIL import Image
+
 from tools.demo import local, manifests, waiting
 from tools.demo.cluster import Access, devcluster
 from tools.demo.infer import ask

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
+
 from tools.demo.manifests import INPUT
 from tools.demo.ocr import Picture
 from tools.toolbox.errors import ToolError, run_main

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
+
 from tools.demo.manifests import SERVICE, make_inference_service
 from tools.fakegpu.environment import environment
 from tools.toolbox.cache import cache_root
@@ -36,7 +37,8 @@ def serving(model: Path, digest: str, device: str) -> Iterator[str]:
     port, admin = find_ports(2)
     command = [
         *(sys.executable, "-m", "vinoserve_cli", "serve", str(manifest)),
-        *("--http-port", str(port), "--admin-port", str(admin), "--cache-dir", str(work / "compiled")),
+        *("--http-port", str(port), "--grpc-port", "0", "--admin-port", str(admin)),
+        *("--cache-dir", str(work / "compiled")),
     ]
     say(f"    vinoserve serve {manifest}")
     env = {**os.environ, **(environment(1) if device == "GPU" else {})}

@@ -4,7 +4,6 @@ import copy
 from typing import Any, Final
 
 from tools.generate.schema import Schema, at, in_order, make_schema, walk
-
 from vinoserve_api.properties import BLOCKS, json_schema
 from vinoserve_api.rules import CLASS_CEL, SERVICE_CEL, CelRule
 from vinoserve_api.v1alpha1 import GROUP, VERSION, AcceleratorClass, InferenceService

@@ -45,7 +45,8 @@ class Running:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), self.loop))
 
     def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self._stop.set)
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._stop.set)
 
     @property
     def busy(self) -> bool:

@@ -12,8 +12,8 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.runtime.rest.serving import FakeEngine, Running, serving, tensor
 
+from tests.runtime.rest.serving import FakeEngine, Running, serving, tensor
 from vinoserve_runtime.tensors import NUMPY_DTYPES
 
 SOAK = bool(os.environ.get("VINOSERVE_SOAK"))

@@ -10,10 +10,10 @@ import numpy as np
 import orjson
 import psutil
 import pytest
+
 from tests.runtime.rest.raw_http import Wire, get, request
 from tests.runtime.rest.serving import FakeEngine, Running, make_adder, serving, tensor
 from tests.runtime.rest.waiting import wait_for
-
 from vinoserve_api.contract import RuntimeLimits
 from vinoserve_runtime.rest import connection, receiver
 from vinoserve_runtime.rest import server as rest_server

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import orjson
+
 from tests.runtime.rest.process import Served, serving_process
 from tests.runtime.rest.raw_http import Wire, request
 from tests.runtime.rest.serving import Answer

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.runtime.configs import make_config
-
 from vinoserve_api.contract import RuntimeConfig
 from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan, prepare_core
 from vinoserve_runtime.engine.pool import InferRequestPool

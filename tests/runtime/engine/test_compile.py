@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from tests.models import write_adder, write_classifier, write_identity, write_multiplier, write_sum
 from tests.runtime.configs import make_config
 from tests.runtime.engine.compiling import F32, compile_file, make_pool
-
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.prepare import prepare_model

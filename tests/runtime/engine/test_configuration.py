@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from tests.runtime.configs import make_config
 
+from tests.runtime.configs import make_config
 from vinoserve_api.device import parse_target
 from vinoserve_runtime.engine.configuration import Configuration, make_configuration
 

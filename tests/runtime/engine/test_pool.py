@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.models import write_adder, write_classifier, write_identity, write_sum
 from tests.runtime.engine.compiling import F32, compile_file, make_pool
-
 from vinoserve_runtime.engine.pool import InferRequestPool
 from vinoserve_runtime.engine.warmup import WarmUp, make_tensor
 from vinoserve_runtime.errors import InferenceError, StartupError

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tests.models import ppocr_recogniser, write_adder, write_classifier, write_inverse, write_multiplier
 from tests.runtime.configs import make_config
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tests.models import write_adder
 from tests.runtime.configs import make_config
-
 from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import RuntimeFailure, read_termination_message
 from vinoserve_api.device import matches_execution, parse_target

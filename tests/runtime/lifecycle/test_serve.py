@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+
 from tests.models import write_adder, write_classifier, write_inverse, write_multiplier, write_sum
 from tests.runtime.configs import make_config
 from tests.runtime.lifecycle.process import Runtime, running
 from tests.runtime.model.file_server import FileServer, serving
-
 from vinoserve_runtime import commands
 
 

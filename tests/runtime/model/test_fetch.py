@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.models import write_adder
 from tests.runtime.model.file_server import FileServer, serving
-
 from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import ModelSource
 from vinoserve_runtime.errors import StartupError

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from tests.models import write_adder
 
+from tests.models import write_adder
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.find import find_model

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.models import write_identity
 from tests.runtime.configs import make_config
-
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.prepare import prepare_model

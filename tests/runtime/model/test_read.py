@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+
 from tests.models import write_adder, write_identity_twice, write_multiplier, write_onnx, write_sum
 from tests.runtime.configs import make_config
-
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.onnx_names import read_graph_names

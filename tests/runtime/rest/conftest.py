@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from tests.runtime.rest.serving import Running, make_adder, make_echo, serving
 
 

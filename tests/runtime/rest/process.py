@@ -12,6 +12,7 @@ from typing import Any
 import onnx
 import yaml
 from onnx import TensorProto, helper
+
 from tests.runtime.rest.waiting import wait_for
 
 
@@ -19,6 +20,7 @@ from tests.runtime.rest.waiting import wait_for
 class Served:
     process: "subprocess.Popen[bytes]"
     port: int
+    grpc_port: int
     admin_port: int
     log: Path
 
@@ -71,14 +73,24 @@ def serving_process(folder: Path, **spec: Any) -> Iterator[Served]:
     manifest.write_text(yaml.safe_dump(body))
     log = folder / "serve.log"
     command = [sys.executable, "-m", "vinoserve_cli", "serve", str(manifest)]
-    command += ["--http-port", "0", "--admin-port", "0", "--cache-dir", str(folder / "cache")]
+    command += [
+        "--http-port",
+        "0",
+        "--grpc-port",
+        "0",
+        "--admin-port",
+        "0",
+        "--cache-dir",
+        str(folder / "cache"),
+    ]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
             wait_for(lambda: b" is ready on " in log.read_bytes() or process.poll() is not None, 300)
             text = log.read_text()
             assert process.poll() is None, text
             ports = [int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)/", text)]
-            yield Served(process, ports[0], ports[1], log)
+            (grpc_port,) = re.findall(r"gRPC: 127\.0\.0\.1:(\d+),", text)
+            yield Served(process, ports[0], int(grpc_port), ports[1], log)
         finally:
             if process.poll() is None:
                 process.terminate()

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import orjson
 import pytest
+
 from tests.runtime.rest.raw_http import Wire, request
 from tests.runtime.rest.serving import FakeEngine, Running, serving, tensor
 from tests.runtime.rest.waiting import wait_for
-
 from vinoserve_api.contract import RuntimeLimits
 from vinoserve_runtime import dataplane
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from tests.runtime.rest.serving import FakeEngine, Running, serving, tensor
 
+from tests.runtime.rest.serving import FakeEngine, Running, serving, tensor
 from vinoserve_runtime.tensors import NUMPY_DTYPES
 
 

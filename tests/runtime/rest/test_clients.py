@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tests.runtime.rest.process import Served, serving_process
 
 # What these packages do is theirs.

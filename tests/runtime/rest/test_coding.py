@@ -8,8 +8,8 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.runtime.rest.serving import LIMITS, FakeEngine, Running, serving, tensor
 
+from tests.runtime.rest.serving import LIMITS, FakeEngine, Running, serving, tensor
 from vinoserve_runtime.rest.coding import accepts_gzip, check_coding, compress, decompress
 from vinoserve_runtime.rest.messages import HttpError
 

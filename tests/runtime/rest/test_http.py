@@ -6,6 +6,7 @@ import socket
 import numpy as np
 import orjson
 import pytest
+
 from tests.runtime.rest.raw_http import Wire, chunked, get, request
 from tests.runtime.rest.serving import LIMITS, FakeEngine, Running, serving, tensor
 from tests.runtime.rest.waiting import wait_for

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import orjson
+
 from tests.runtime.configs import make_config
 from tests.runtime.rest.onnx_nodes import NodeTest, is_close, list_nodes, read_node
 from tests.runtime.rest.serving import Running, serving
-
 from vinoserve_api.contract import RuntimeLimits
 from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan
 from vinoserve_runtime.engine.pool import InferRequestPool

@@ -1,6 +1,7 @@
 """Paths and methods: health, metadata, and what isn't there."""
 
 import pytest
+
 from tests.runtime.rest.serving import FakeEngine, Running, make_adder, serving, tensor
 
 

@@ -5,9 +5,9 @@ import resource
 import socket
 
 import pytest
+
 from tests.runtime.rest.raw_http import get
 from tests.runtime.rest.serving import LIMITS, make_adder
-
 from vinoserve_runtime import rest
 from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.metrics import Metrics
