@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from vinoserve_api.contract import HTTP_PORT, make_runtime_config
+from vinoserve_api.contract import GRPC_PORT, HTTP_PORT, make_runtime_config
 from vinoserve_api.v1alpha1 import API_VERSION, InferenceService
 from vinoserve_operator.desired.deployment import make_deployment
 from vinoserve_operator.desired.devices import Inventory, make_device_access
@@ -60,7 +60,11 @@ def make_children(
     return Children(
         config_map=render("configmap.yaml.j2", **common, data={make_config_key(digest): config}),
         service=render(
-            "service.yaml.j2", **common, selector=make_selector(service.metadata.name), http_port=HTTP_PORT
+            "service.yaml.j2",
+            **common,
+            selector=make_selector(service.metadata.name),
+            http_port=HTTP_PORT,
+            grpc_port=GRPC_PORT,
         ),
         deployment=make_deployment(service, access, common, config=digest, image=image),
         config=digest,

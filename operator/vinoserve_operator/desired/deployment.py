@@ -12,6 +12,7 @@ from vinoserve_api.contract import (
     CLAIM_DIR,
     CONFIG_PATH,
     CREDENTIALS_DIR,
+    GRPC_PORT,
     HTTP_PORT,
     MODEL_DIR,
 )
@@ -68,6 +69,7 @@ def make_deployment(
         image=pod.image or image,
         config_path=CONFIG_PATH,
         http_port=HTTP_PORT,
+        grpc_port=GRPC_PORT,
         admin_port=ADMIN_PORT,
         startup_period_seconds=STARTUP_PERIOD_SECONDS,
         startup_failures=STARTUP_SECONDS // STARTUP_PERIOD_SECONDS,

@@ -1,5 +1,6 @@
 """What a pod does, or what ails it, from its status and its report."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +20,7 @@ _IMAGE_REASONS: Final = {
     "ImageInspectError",
     "RegistryUnavailable",
 }
+_BACK_OFF: Final = re.compile(r'^Back-off pulling image "[^"]*"(: )?(ErrImagePull: )?')
 _CONFIG_REASONS: Final = {
     "CreateContainerConfigError",
     "CreateContainerError",
@@ -162,8 +164,13 @@ def _diagnose_container(container: Object, *, device: bool) -> Diagnosis | None:
     waiting = state.get("waiting") or {}
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
     if reason in _IMAGE_REASONS:
-        image = container.get("image", "")
-        return Diagnosis(ProgressReason.IMAGE_PULL_FAILED, f"image {image}: {message or reason}", stuck=True)
+        # The kubelet alternates between an error and backing off from it: the same to a reader, and to the status.
+        why = _BACK_OFF.sub("", message) or reason
+        return Diagnosis(
+            ProgressReason.IMAGE_PULL_FAILED,
+            f"image {container.get('image', '')} can't be pulled: {why}",
+            stuck=True,
+        )
     if reason in _CONFIG_REASONS:
         return Diagnosis(ProgressReason.CONTAINER_CONFIG_ERROR, message or reason, stuck=True)
     ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}

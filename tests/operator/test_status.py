@@ -1,0 +1,263 @@
+"""What the user is told, for what there is: pods, reports, a Deployment, a previous status."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.operator.fakes.running import make_service
+from tests.operator.fakes.workloads import make_report
+from vinoserve_api.conditions import AcceptedReason, FailureReason
+from vinoserve_api.reading import read_service
+from vinoserve_operator.status.events import make_events
+from vinoserve_operator.status.pods import PodView
+from vinoserve_operator.status.service import Acceptance, Look, make_service_status
+
+Object = dict[str, Any]
+NOW = "2026-01-01T00:00:00Z"
+LATER = "2026-01-01T00:01:00Z"
+
+
+def make_pod(name: str = "p1", *, config: str = "new", ready: bool = False, **status: Any) -> Object:
+    conditions = [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": str(ready)}]
+    return {
+        "metadata": {
+            "name": name,
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "annotations": {"vinoserve.dev/config": config},
+        },
+        "spec": {"nodeName": "n1"},
+        "status": {"phase": "Running", "conditions": conditions, **status},
+    }
+
+
+def fetching(**state: Any) -> Object:
+    return {"initContainerStatuses": [{"name": "fetch", "image": "i", **state}]}
+
+
+def serving(**state: Any) -> Object:
+    return {
+        "initContainerStatuses": [{"name": "fetch", "state": {"terminated": {"exitCode": 0}}}],
+        "containerStatuses": [{"name": "serve", "image": "i", **state}],
+    }
+
+
+def ended(reason: str | None = None, **terminated: Any) -> Object:
+    message = json.dumps({"failure": {"reason": reason, "message": "why"}}) if reason else ""
+    return {"terminated": {"exitCode": 1, "message": message, "finishedAt": NOW, **terminated}}
+
+
+def make_deployment(replicas: int = 1, **status: Any) -> Object:
+    done = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1}
+    return {"metadata": {"generation": 1}, "spec": {"replicas": replicas}, "status": {**done, **status}}
+
+
+def look(
+    *pods: PodView,
+    deployment: Object | None = None,
+    previous: Object | None = None,
+    acceptance: Acceptance | None = None,
+    now: str = NOW,
+    **spec: Any,
+) -> Look:
+    raw = make_service(**spec)
+    raw["metadata"].update(uid="u", generation=3)
+    raw["status"] = previous or {}
+    accepted = acceptance or Acceptance(AcceptedReason.VALID, "the spec is valid", read_service(raw), "new")
+    return Look(raw, accepted, deployment or make_deployment(), pods, now)
+
+
+def tell(one: Look) -> dict[str, tuple[str, str]]:
+    return {c.type: (c.status, c.reason) for c in make_service_status(one).conditions}
+
+
+WAITING = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "stuck"),
+    [
+        ({}, "Pending", False),
+        (fetching(state={"running": {}}), "Fetching", False),
+        (fetching(state={"waiting": {"reason": "PodInitializing"}}), "Pending", False),
+        (fetching(state={"waiting": {"reason": "ErrImagePull", "message": "m"}}), "ImagePullFailed", True),
+        (
+            fetching(
+                state={"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "i": m'}}
+            ),
+            "ImagePullFailed",
+            True,
+        ),
+        (
+            fetching(state={"waiting": {"reason": "CreateContainerConfigError", "message": "m"}}),
+            "ContainerConfigError",
+            True,
+        ),
+        (fetching(state=WAITING, lastState=ended("DigestMismatch")), "DigestMismatch", True),
+        (fetching(state={"running": {}}, lastState=ended("ModelNotFound")), "ModelNotFound", True),
+        (fetching(state=ended("FetchFailed")), "FetchFailed", True),
+        (serving(state=WAITING, lastState=ended("UnsupportedOperator")), "UnsupportedOperator", True),
+        (serving(state=WAITING, lastState=ended(reason=None)), "CrashLoop", True),
+        (serving(state=WAITING, lastState=ended("OutOfMemory")), "OutOfMemory", True),
+        (serving(state={"running": {}}), "Pending", False),
+    ],
+)
+def test_what_a_pod_is_at(status: Object, reason: str, *, stuck: bool) -> None:
+    told = tell(look(PodView(make_pod(**status)), deployment=make_deployment(readyReplicas=0)))
+    assert told["Ready"] == ("False", reason)
+    assert told["ModelReady"] == ("False", reason)
+    assert told["Stalled"][0] == str(stuck)
+    assert told["Reconciling"][0] == str(not stuck)
+
+
+def test_a_container_that_was_killed_for_memory_says_what_to_raise() -> None:
+    killed = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": NOW}}
+    status = make_service_status(look(PodView(make_pod(**serving(state=WAITING, lastState=killed)))))
+    assert status.failure is not None
+    assert status.failure.reason == "OutOfMemory"
+    assert "spec.resources.limits.memory" in status.failure.message
+
+
+def test_the_schedulers_message_reaches_the_user() -> None:
+    pod = make_pod()
+    pod["status"]["conditions"] = [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: no GPU"}
+    ]
+    status = make_service_status(look(PodView(pod)))
+    ready = next(c for c in status.conditions if c.type == "Ready")
+    assert ready.reason == "Unschedulable"
+    assert "0/3 nodes: no GPU" in ready.message
+
+
+@pytest.mark.parametrize(
+    ("phase", "reason"), [("Reading", "Reading"), ("Compiling", "Compiling"), ("WarmingUp", "WarmingUp")]
+)
+def test_a_starting_server_says_what_it_is_at(phase: str, reason: str) -> None:
+    report = make_report(phase=phase, executionDevices=[], onRequestedDevice=None)
+    pod = make_pod(**serving(state={"running": {}}))
+    told = tell(look(PodView(pod, report), deployment=make_deployment(readyReplicas=0)))
+    assert told["ModelReady"] == ("False", reason)
+    assert told["DeviceReady"] == ("Unknown", reason)
+
+
+READY = serving(state={"running": {}})
+
+
+@pytest.mark.parametrize(
+    ("target", "policy", "device", "ready"),
+    [
+        ("AUTO:GPU,CPU", None, ("False", "FellBackToCPU"), ("True", "Ready")),
+        ("AUTO:GPU,CPU", "Warn", ("False", "FellBackToCPU"), ("True", "Ready")),
+        ("AUTO:GPU,CPU", "Allow", ("True", "FellBackToCPU"), ("True", "Ready")),
+        ("AUTO:GPU,CPU", "Fail", ("False", "FellBackToCPU"), ("False", "FellBackToCPU")),
+        ("GPU", None, ("False", "FellBackToCPU"), ("False", "FellBackToCPU")),
+    ],
+)
+def test_another_device_than_asked_for(
+    target: str, policy: str | None, device: object, ready: object
+) -> None:
+    report = make_report(targetDevice=target, onRequestedDevice=False)
+    spec = {"targetDevice": target} | ({"onFallback": policy} if policy else {})
+    one = look(PodView(make_pod(ready=True, **READY), report), **spec)
+    told = tell(one)
+    assert (told["DeviceReady"], told["Ready"]) == (device, ready)
+    assert make_service_status(one).runs_on == "CPU"
+
+
+def test_a_pod_of_the_last_generation_makes_nothing_ready() -> None:
+    told = tell(look(PodView(make_pod(config="old", ready=True, **READY), make_report())))
+    assert told["Ready"] == ("False", "RollingOut")
+    assert told["Reconciling"][0] == "True"
+
+
+@pytest.mark.parametrize(
+    "status",
+    [{"observedGeneration": 0}, {"updatedReplicas": 0}, {"replicas": 2}, {"readyReplicas": 0}],
+)
+def test_a_rollout_that_is_under_way_is_not_ready(status: Object) -> None:
+    pod = PodView(make_pod(ready=True, **READY), make_report())
+    assert tell(look(pod, deployment=make_deployment(**status)))["Ready"][0] == "False"
+
+
+def test_refused_pods_are_told_with_the_reason() -> None:
+    refused = [
+        {"type": "ReplicaFailure", "status": "True", "message": 'pods "x" is forbidden: exceeded quota: q'}
+    ]
+    told = tell(look(deployment=make_deployment(readyReplicas=0, conditions=refused)))
+    assert told["Ready"] == ("False", "QuotaExceeded")
+    assert told["Stalled"][0] == "True"
+
+
+def test_a_refused_spec_goes_on_serving_the_last_valid_one() -> None:
+    acceptance = Acceptance(AcceptedReason.INVALID_DEVICE, "spec.targetDevice: not a device")
+    told = tell(
+        look(PodView(make_pod(config="old", ready=True, **READY), make_report()), acceptance=acceptance)
+    )
+    assert told["Accepted"] == ("False", "InvalidDevice")
+    assert told["Ready"] == ("False", "InvalidDevice")
+    assert told["ModelReady"] == ("True", "Loaded")
+    assert told["Stalled"][0] == "True"
+
+
+def test_a_condition_moves_only_when_its_status_does_and_the_same_look_says_the_same() -> None:
+    pod = PodView(make_pod(ready=True, **READY), make_report())
+    first = make_service_status(look(pod)).dump()
+    assert make_service_status(look(pod, previous=first, now=LATER)).dump() == first
+    failed = PodView(make_pod(**serving(state=WAITING, lastState=ended("InvalidShape"))))
+    second = make_service_status(look(failed, previous=first, now=LATER))
+    times = {c.type: c.last_transition_time for c in second.conditions}
+    assert times["Ready"] == LATER
+    assert times["Accepted"] == NOW
+
+
+def test_the_next_crash_of_the_same_kind_changes_nothing() -> None:
+    def crash(at: str) -> PodView:
+        return PodView(make_pod(**serving(state=WAITING, lastState=ended("InvalidShape", finishedAt=at))))
+
+    first = make_service_status(look(crash(NOW))).dump()
+    assert make_service_status(look(crash(LATER), previous=first, now=LATER)).dump() == first
+
+
+def test_the_unhealthy_pods_are_listed_first_and_twenty_at_most() -> None:
+    pods = [PodView(make_pod(f"a{i:02}", ready=True, **READY), make_report()) for i in range(30)]
+    status = make_service_status(look(*pods, PodView(make_pod("z"))))
+    assert len(status.pods) == 20
+    assert status.pods[0].name == "z"
+
+
+def test_evicted_and_ending_pods_are_not_spoken_of() -> None:
+    evicted = make_pod("evicted", phase="Failed")
+    ending = make_pod("ending")
+    ending["metadata"]["deletionTimestamp"] = NOW
+    healthy = PodView(make_pod("ok", ready=True, **READY), make_report())
+    status = make_service_status(look(PodView(evicted), PodView(ending), healthy))
+    assert [pod.name for pod in status.pods] == ["ok"]
+    assert tell(look(PodView(evicted), PodView(ending), healthy))["Ready"] == ("True", "Ready")
+
+
+def test_auto_that_sees_only_the_cpu_says_how_to_give_it_more() -> None:
+    report = make_report(targetDevice="AUTO")
+    status = make_service_status(look(PodView(make_pod(ready=True, **READY), report), targetDevice="AUTO"))
+    device = next(c for c in status.conditions if c.type == "DeviceReady")
+    assert "spec.accelerators" in device.message
+
+
+def test_each_transition_makes_one_event_and_none_is_made_twice() -> None:
+    one = look(PodView(make_pod(**serving(state=WAITING, lastState=ended("DigestMismatch")))))
+    raw, status = dict(one.raw), make_service_status(one)
+    events = make_events(raw, (), status.conditions, "me", NOW)
+    assert [(e["action"], e["reason"], e["type"]) for e in events] == [
+        ("Accepted", "Valid", "Normal"),
+        ("ModelReady", "DigestMismatch", "Warning"),
+    ]
+    assert make_events(raw, (), status.conditions, "me", LATER)[0]["metadata"] == events[0]["metadata"]
+    assert make_events(raw, status.dump()["conditions"], status.conditions, "me", NOW) == []
+
+
+@pytest.mark.parametrize("reason", [FailureReason.DEVICE_NOT_FOUND, FailureReason.PERMISSION_DENIED])
+def test_a_device_that_cannot_be_had_is_the_devices_fault(reason: FailureReason) -> None:
+    told = tell(
+        look(PodView(make_pod(**serving(state=WAITING, lastState=ended(reason)))), targetDevice="GPU")
+    )
+    assert told["DeviceReady"] == ("False", reason)
+    assert told["Ready"] == ("False", reason)
