@@ -83,7 +83,6 @@ NAMES = ["../evil", "a/../../evil", "/evil", "a/..", "..\\evil", "x" * 300 + "/y
         [("m", b"1"), ("m/x", b"2")],
         *[[(name, b"x")] for name in NAMES],
     ],
-    ids=lambda members: str(members)[:30],
 )
 def test_a_hostile_tar_is_refused(tmp_path: Path, members: list[tarfile.TarInfo | tuple[str, bytes]]) -> None:
     refused(tmp_path, write_tar(tmp_path / "box/a.tar", [("good", b"1"), *members]))
@@ -92,7 +91,6 @@ def test_a_hostile_tar_is_refused(tmp_path: Path, members: list[tarfile.TarInfo 
 @pytest.mark.parametrize(
     "members",
     [[LINK], *[[(name, b"x")] for name in NAMES if "\\" not in name]],
-    ids=lambda members: str(members)[:30],
 )
 def test_a_hostile_zip_is_refused(tmp_path: Path, members: list[zipfile.ZipInfo | tuple[str, bytes]]) -> None:
     refused(tmp_path, write_zip(tmp_path / "box/a.zip", [("good", b"1"), *members]))
