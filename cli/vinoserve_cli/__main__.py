@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from vinoserve_api.contract import ADMIN_PORT, HTTP_PORT
+from vinoserve_api.contract import ADMIN_PORT, GRPC_PORT, HTTP_PORT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +40,7 @@ def _serve(options: argparse.Namespace) -> int:
     listen = {
         "host": options.host,
         "http_port": options.http_port,
+        "grpc_port": options.grpc_port,
         "admin_port": options.admin_port,
         "cache_dir": options.cache_dir,
     }
@@ -74,6 +75,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1; with --config: all)")
     serve.add_argument(
         "--http-port", type=_port, default=HTTP_PORT, help="default: %(default)s; 0: any free one"
+    )
+    serve.add_argument(
+        "--grpc-port", type=_port, default=GRPC_PORT, help="default: %(default)s; 0: any free one"
     )
     serve.add_argument(
         "--admin-port", type=_port, default=ADMIN_PORT, help="probes, metrics, report (default: %(default)s)"

@@ -23,7 +23,7 @@ POD_HOST = ""
 
 
 def serve_file(
-    file: str, *, host: str | None, http_port: int, admin_port: int, cache_dir: Path | None
+    file: str, *, host: str | None, http_port: int, grpc_port: int, admin_port: int, cache_dir: Path | None
 ) -> int:
     """Serve the InferenceService in a file, without Kubernetes."""
     with needs("runtime", "serve"):
@@ -45,6 +45,7 @@ def serve_file(
         _with_absolute_uri(make_runtime_config(services[0]), folder),
         host=host or "127.0.0.1",
         http_port=http_port,
+        grpc_port=grpc_port,
         admin_port=admin_port,
         model_dir=cache / "models",
         cache_dir=cache / "compiled",
@@ -53,7 +54,7 @@ def serve_file(
 
 
 def serve_config(
-    config: Path, *, host: str | None, http_port: int, admin_port: int, cache_dir: Path | None
+    config: Path, *, host: str | None, http_port: int, grpc_port: int, admin_port: int, cache_dir: Path | None
 ) -> int:
     """Serve in a pod, where the init container has fetched the model."""
     with needs("runtime", "serve"):
@@ -65,6 +66,7 @@ def serve_config(
         read,
         host=host or POD_HOST,
         http_port=http_port,
+        grpc_port=grpc_port,
         admin_port=admin_port,
         model_dir=Path(MODEL_DIR),
         cache_dir=cache_dir or Path(CACHE_DIR),

@@ -27,6 +27,7 @@ from vinoserve_api.v1alpha1 import (
 )
 
 HTTP_PORT = 8000
+GRPC_PORT = 8001
 ADMIN_PORT = 8002
 
 CONFIG_PATH = "/etc/vinoserve/config.json"

@@ -62,6 +62,7 @@ def serve(
     *,
     host: str,
     http_port: int,
+    grpc_port: int,
     admin_port: int,
     model_dir: Path,
     cache_dir: Path | None,
@@ -74,6 +75,7 @@ def serve(
     settings = ServeSettings(
         host=host,
         http_port=http_port,
+        grpc_port=grpc_port,
         admin_port=admin_port,
         model_dir=_make_own_folder(model_dir, config) if fetch else model_dir,
         claim_dir=claim_dir,
@@ -111,7 +113,7 @@ def _say_ready(lifecycle: Lifecycle) -> None:
     name, device = lifecycle.config.model.name, ", ".join(lifecycle.report().execution_devices)
     print(  # noqa: T201
         f"{name} is ready on {device}: http://{shown}:{lifecycle.rest_port}/v2/models/{name} "
-        f"(report: http://{shown}:{lifecycle.admin_port}/report)",
+        f"(gRPC: {shown}:{lifecycle.grpc_port}, report: http://{shown}:{lifecycle.admin_port}/report)",
         flush=True,
     )
 

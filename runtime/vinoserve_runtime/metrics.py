@@ -52,8 +52,8 @@ class Metrics(Collector):
 
     def __init__(self, model: str, version: str) -> None:
         self._labels = {"model": model, "version": version}
-        self.requests: Counter[tuple[str, str, int]] = Counter()
-        """By API (`rest`), operation (`infer`, `metadata`, `health`, `other`) and status code."""
+        self.requests: Counter[tuple[str, str, int | str]] = Counter()
+        """By API (`rest`, `grpc`), operation (`infer`, `metadata`, `health`, `other`) and status: HTTP's number, gRPC's name."""
         self.request_seconds = Histogram()
         self.queue_seconds = Histogram()
         self.inference_seconds = Histogram()
@@ -70,7 +70,7 @@ class Metrics(Collector):
             "Requests answered, by API, operation and status code.",
             labels=[*self._labels, "api", "operation", "code"],
         )
-        for (api, operation, code), count in sorted(self.requests.items()):
+        for (api, operation, code), count in sorted(self.requests.items(), key=str):
             requests.add_metric([*self._labels.values(), api, operation, str(code)], count)
         yield requests
         yield self.request_seconds.family(
@@ -86,7 +86,7 @@ class Metrics(Collector):
         yield self._gauge(
             "vinoserve_queue_length", "Inference requests that wait for the model now.", self.queue_length()
         )
-        yield self._gauge("vinoserve_connections", "Open connections of clients.", self.connections())
+        yield self._gauge("vinoserve_connections", "Open HTTP connections of clients.", self.connections())
 
     def _gauge(self, name: str, documentation: str, value: float) -> GaugeMetricFamily:
         family = GaugeMetricFamily(name, documentation, labels=list(self._labels))

@@ -222,10 +222,7 @@ def _read_inputs(
             )
         else:
             raise InvalidRequestError(f"{where} has neither data nor binary_data_size")
-    if len(tensors) != len(signature.inputs):
-        missing = next(info for index, info in enumerate(signature.inputs) if index not in tensors)
-        raise InvalidRequestError(f"{label('input', missing.name)} is missing")
-    return [tensors[index] for index in range(len(signature.inputs))], raw_bytes
+    return signature.in_order(tensors), raw_bytes
 
 
 def _read_outputs(signature: Signature, outputs: object, binary_default: bool) -> Sequence[WantedOutput]:

@@ -1,11 +1,13 @@
 """What a model takes and gives, and the checks on names, datatypes and shapes that every transport shares."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Final
+from typing import Final, TypeVar
 
 from vinoserve_runtime.protocol.errors import InvalidRequestError
 from vinoserve_runtime.tensors import TensorInfo
+
+_T = TypeVar("_T")
 
 MAX_ELEMENTS: Final = 1 << 40
 """Of a shape with its empty dimensions counted as 1: what no memory holds, numpy can't describe either."""
@@ -37,6 +39,13 @@ class Signature:
                 f"{label('output', name)}: the model has no such output; its outputs are {_names(self.outputs)}"
             )
         return index
+
+    def in_order(self, inputs: Mapping[int, _T]) -> list[_T]:
+        """What came for each input, in the model's order. Raises InvalidRequestError where one is missing."""
+        for index, info in enumerate(self.inputs):
+            if index not in inputs:
+                raise InvalidRequestError(f"{label('input', info.name)} is missing")
+        return [inputs[index] for index in range(len(self.inputs))]
 
 
 def check_datatype(info: TensorInfo, datatype: object) -> None:

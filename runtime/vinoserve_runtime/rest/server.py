@@ -2,15 +2,14 @@
 
 import asyncio
 import resource
-import socket
 from email.utils import formatdate
 from typing import Final
 
 from vinoserve_runtime.rest.connection import Connection
 from vinoserve_runtime.rest.messages import App
+from vinoserve_runtime.sockets import BACKLOG, listen
 
 SWEEP_SECONDS: Final = 1.0
-BACKLOG: Final = 1024
 MAX_CONNECTIONS: Final = 4096
 SPARE_FILES: Final = 128
 """File descriptors that are left for everything else."""
@@ -42,7 +41,7 @@ class Server:
 
     async def start(self, host: str | None, port: int) -> None:
         """Raises OSError where the address can't be had."""
-        listener = _listen(host, port)
+        listener = listen(host, port)
         self._sweep()
         self._port = listener.getsockname()[1]
         self._sockets = await self.loop.create_server(
@@ -86,16 +85,3 @@ class Server:
 def _count_connections(files: int) -> int:
     """How many connections to hold where the process may open `files`."""
     return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files - SPARE_FILES)
-
-
-def _listen(host: str | None, port: int) -> socket.socket:
-    """One socket, so that port 0 means one port; for every address of both families where `host` is None."""
-    if host is None:
-        try:
-            return socket.create_server(
-                ("", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True
-            )
-        except (OSError, ValueError):  # no IPv6 here
-            return socket.create_server(("", port), backlog=BACKLOG)
-    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    return socket.create_server((host, port), family=family, backlog=BACKLOG)

@@ -1,0 +1,281 @@
+"""Status codes, health, metadata, limits and the end of the server."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf.json_format import MessageToDict
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from tritonclient.grpc.service_pb2 import (
+    InferTensorContents,
+    ModelInferRequest,
+    ModelMetadataRequest,
+    ModelReadyRequest,
+    ServerLiveRequest,
+    ServerMetadataRequest,
+    ServerReadyRequest,
+)
+
+from tests.runtime.grpc.serving import Running, serving
+from tests.runtime.rest.serving import LIMITS, FakeEngine, make_adder, tensor
+from tests.runtime.rest.waiting import wait_for
+from vinoserve_api.contract import RuntimeLimits
+from vinoserve_runtime import grpc as transport
+from vinoserve_runtime.dataplane import Dataplane
+from vinoserve_runtime.errors import InferenceError
+from vinoserve_runtime.metrics import Metrics
+
+METHOD = "/inference.GRPCInferenceService/ModelInfer"
+X = ModelInferRequest.InferInputTensor(
+    name="x", datatype="FP32", shape=[1], contents=InferTensorContents(fp32_contents=[7])
+)
+REQUEST = ModelInferRequest(model_name="m", inputs=[X])
+
+
+def infer_error(server: Running, request: ModelInferRequest = REQUEST, **call: Any) -> tuple[str, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        server.stub.ModelInfer(request, timeout=60, **call)
+    return caught.value.code().name, caught.value.details()
+
+
+def limits(queued: int = 2, seconds: int = 60) -> RuntimeLimits:
+    return LIMITS.model_copy(update={"max_queued_requests": queued, "request_timeout_seconds": seconds})
+
+
+class Gate:
+    """An engine of one place that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.engine = FakeEngine([tensor("x", "FP32", 1)], [tensor("y", "FP32", 1)], self._work)
+
+    async def _work(self, given: Any) -> Any:
+        await self.open.wait()
+        return given
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def server(gate: Gate) -> Iterator[Running]:
+    with serving(gate.engine, limits()) as running:
+        yield running
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def adder() -> Iterator[Running]:
+    with serving(make_adder()) as running:
+        yield running
+
+
+def fails_with(error: Exception) -> FakeEngine:
+    def work(_: Any) -> Any:
+        raise error
+
+    return FakeEngine([tensor("x", "FP32", 1)], [tensor("y", "FP32", 1)], work)
+
+
+def test_metadata_is_rests(adder: Running) -> None:
+    said = MessageToDict(adder.stub.ServerMetadata(ServerMetadataRequest()))
+    assert said == {**adder.dataplane.server_metadata(), "extensions": ["binary_tensor_data"]}
+    model = adder.stub.ModelMetadata(ModelMetadataRequest(name="m", version="1"))
+    expected = adder.dataplane.model_metadata()
+    assert (model.name, model.versions, model.platform) == ("m", ["1"], "openvino")
+    for kind in ("inputs", "outputs"):
+        assert [
+            {"name": one.name, "datatype": one.datatype, "shape": tuple(one.shape)}
+            for one in getattr(model, kind)
+        ] == expected[kind]
+
+
+def test_unknown_models_and_versions_are_not_found(adder: Running) -> None:
+    for call, request in (
+        (adder.stub.ModelReady, ModelReadyRequest(name="other")),
+        (adder.stub.ModelReady, ModelReadyRequest(name="m", version="2")),
+        (adder.stub.ModelMetadata, ModelMetadataRequest(name="other")),
+        (adder.stub.ModelInfer, ModelInferRequest(model_name="other")),
+        (adder.stub.ModelInfer, ModelInferRequest(model_name="m", model_version="2")),
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            call(request)
+        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+        assert "here; this server has" in caught.value.details() or "no version" in caught.value.details()
+
+
+def test_before_the_model_is_loaded(gate: Gate) -> None:
+    with serving(None) as server:
+        assert server.stub.ServerLive(ServerLiveRequest()).live
+        assert not server.stub.ServerReady(ServerReadyRequest()).ready
+        assert not server.stub.ModelReady(ModelReadyRequest(name="m")).ready
+        assert infer_error(server) == ("UNAVAILABLE", 'model "m" is not loaded')
+        with pytest.raises(grpc.RpcError) as caught:
+            server.stub.ModelMetadata(ModelMetadataRequest(name="m"))
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+        server.call(lambda: server.dataplane.attach(gate.engine))
+        assert server.stub.ServerReady(ServerReadyRequest()).ready
+        assert server.stub.ModelReady(ModelReadyRequest(name="m", version="1")).ready
+
+
+def test_health_follows_readiness(gate: Gate) -> None:
+    names = HealthCheckResponse.ServingStatus
+    with serving(None) as server:
+        watch = server.health.Watch(HealthCheckRequest())
+        assert next(watch).status == names.NOT_SERVING
+        for service in ("", "inference.GRPCInferenceService"):
+            assert server.health.Check(HealthCheckRequest(service=service)).status == names.NOT_SERVING
+        with pytest.raises(grpc.RpcError) as caught:
+            server.health.Check(HealthCheckRequest(service="other"))
+        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+        assert next(server.health.Watch(HealthCheckRequest(service="other"))).status == names.SERVICE_UNKNOWN
+        server.call(lambda: server.dataplane.attach(gate.engine))
+        assert next(watch).status == names.SERVING
+        assert (
+            server.health.Check(HealthCheckRequest(service="inference.GRPCInferenceService")).status
+            == names.SERVING
+        )
+        server.call(server.dataplane.detach)
+        assert next(watch).status == names.NOT_SERVING
+
+
+def test_past_the_queue(server: Running, gate: Gate, pool: ThreadPoolExecutor) -> None:
+    accepted = [pool.submit(server.stub.ModelInfer, REQUEST) for _ in range(3)]
+    wait_for(lambda: (server.dataplane.in_flight, server.dataplane.queue_length) == (1, 2))
+    code, details = infer_error(server)
+    assert code == "RESOURCE_EXHAUSTED"
+    assert "2 requests wait" in details
+    server.call(gate.open.set)
+    for future in accepted:
+        assert np.frombuffer(future.result(60).raw_output_contents[0], np.float32) == [7]
+
+
+def test_the_servers_timeout(gate: Gate) -> None:
+    with serving(gate.engine, limits(seconds=1)) as server:
+        assert infer_error(server) == ("DEADLINE_EXCEEDED", "no result within 1 seconds")
+        wait_for(lambda: server.dataplane.in_flight == 0)
+        server.call(gate.open.set)
+        assert server.stub.ModelInfer(REQUEST).outputs
+
+
+@pytest.mark.parametrize("how", ["cancelled", "deadline"])
+def test_a_client_that_gives_up_leaves_the_queue(server: Running, gate: Gate, how: str) -> None:
+    first = server.stub.ModelInfer.future(REQUEST)
+    wait_for(lambda: server.dataplane.in_flight == 1)
+    second = server.stub.ModelInfer.future(REQUEST, timeout=1 if how == "deadline" else 60)
+    wait_for(lambda: server.dataplane.queue_length == 1 or second.done())
+    if how == "cancelled":
+        second.cancel()
+    wait_for(lambda: second.done() and server.dataplane.queue_length == 0)
+    server.call(gate.open.set)
+    assert first.result(60).outputs
+    wait_for(lambda: server.dataplane.in_flight == 0)
+
+
+def test_a_failing_engine() -> None:
+    with serving(fails_with(InferenceError("the kernel failed"))) as server:
+        assert infer_error(server) == ("INTERNAL", "the kernel failed")
+
+
+def test_what_nobody_foresaw_is_not_told_to_clients() -> None:
+    with serving(fails_with(KeyError("secret"))) as server:
+        assert infer_error(server) == ("INTERNAL", "internal error")
+
+
+@pytest.mark.parametrize("message", [b"\xff", b"\x0a\x02\xff\xfe"], ids=["cut off", "not UTF-8"])
+def test_malformed_messages(adder: Running, message: bytes) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        adder.channel.unary_unary(METHOD)(message)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "malformed message" in caught.value.details()
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+def test_messages_that_are_too_large(adder: Running, compression: grpc.Compression) -> None:
+    """As they come, and as they unpack."""
+    with pytest.raises(grpc.RpcError) as caught:
+        adder.channel.unary_unary(METHOD)(bytes(LIMITS.max_request_bytes + 1), compression=compression)
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "larger than max" in caught.value.details()
+
+
+def test_a_response_may_be_larger_than_a_request() -> None:
+    size = 3 * LIMITS.max_request_bytes
+    engine = FakeEngine(
+        [tensor("x", "FP32", 1)], [tensor("y", "UINT8", size)], lambda _: [np.zeros(size, np.uint8)]
+    )
+    with serving(engine) as server:
+        assert len(server.stub.ModelInfer(REQUEST).raw_output_contents[0]) == size
+
+
+def test_a_long_name_comes_back_short(adder: Running) -> None:
+    long = ModelInferRequest(model_name="m", inputs=[{"name": "ü" * 100_000}])
+    code, details = infer_error(adder, long)
+    assert code == "INVALID_ARGUMENT"
+    assert len(details) < 2048
+
+
+def test_it_counts(gate: Gate) -> None:
+    with serving(gate.engine) as server:
+        server.call(gate.open.set)
+        server.stub.ModelInfer(REQUEST)
+        infer_error(server, ModelInferRequest(model_name="other"))
+        server.stub.ServerReady(ServerReadyRequest())
+        requests = server.dataplane.metrics.requests
+        assert requests == {
+            ("grpc", "infer", "OK"): 1,
+            ("grpc", "infer", "NOT_FOUND"): 1,
+            ("grpc", "health", "OK"): 1,
+        }
+        requests["rest", "infer", 200] += 1
+        (family,) = [f for f in server.dataplane.metrics.collect() if f.name == "vinoserve_requests"]
+        assert {sample.labels["code"] for sample in family.samples} == {"OK", "NOT_FOUND", "200"}
+        assert server.dataplane.metrics.request_seconds.count == 1
+
+
+def test_it_ends_when_what_it_has_is_answered(server: Running, gate: Gate) -> None:
+    """A watch of its health doesn't hold it up."""
+    watch = server.health.Watch(HealthCheckRequest())
+    next(watch)
+    accepted = server.stub.ModelInfer.future(REQUEST)
+    wait_for(lambda: server.dataplane.in_flight == 1)
+    drained = asyncio.run_coroutine_threadsafe(server.dataplane.drain(60), server.loop)
+    assert next(watch).status == HealthCheckResponse.NOT_SERVING
+    wait_for(lambda: _is_refused(server))
+    assert not accepted.done()
+    server.call(gate.open.set)
+    assert drained.result(60)
+    server.call(server.server.close)
+    assert accepted.result(60).outputs
+    server.call(server.server.wait_closed)
+    assert list(watch) == []
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.server.port), 10).close()
+
+
+def _is_refused(server: Running) -> bool:
+    """Until then it queues like any other, and its client gives up."""
+    try:
+        server.stub.ModelInfer(REQUEST, timeout=0.5)
+    except grpc.RpcError as error:
+        return error.code() == grpc.StatusCode.UNAVAILABLE
+    return False
+
+
+async def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        await transport.start(
+            Dataplane("m", "1", LIMITS, Metrics("m", "1")), "127.0.0.1", taken.getsockname()[1]
+        )
