@@ -1,8 +1,11 @@
 """Clients that others wrote, as they are: Triton's and KServe's, against a real server of a real model."""
 
-# ruff: noqa: PLC0415 - KServe's client takes seconds to import: not while tests are collected
+# ruff: noqa: PLC0415 - the client takes a while to import: not while tests are collected
 
+import asyncio
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+ROOT = Path(__file__).parents[3]
 
 A = np.array([[1, 2.5, -3, 0], [5, 6, 7, 8]], np.float32)
 B = np.array([2**30 - 1, -1], np.int64)  # OpenVINO's CPU plugin counts in 32 bits
@@ -113,33 +118,12 @@ def test_triton_shows_what_is_wrong(triton: Any) -> None:
         triton.infer("other", triton_inputs(binary=True))
 
 
-@pytest.mark.parametrize("binary", [True, False])
-async def test_kserve_infers(served: Served, binary: bool) -> None:
-    import kserve
-
-    client = kserve.InferenceRESTClient(kserve.RESTConfig(protocol="v2"))
-    url = f"http://{served.url}"
-    try:
-        assert await client.is_server_live(url)
-        assert await client.is_server_ready(url)
-        assert await client.is_model_ready(url, "m")
-        inputs = []
-        for name, values, datatype in (
-            ("a", A, "FP32"),
-            ("b", B, "INT64"),
-            ("flag", FLAG, "BOOL"),
-            ("half", HALF, "FP16"),
-        ):
-            tensor = kserve.InferInput(name, list(values.shape), datatype)
-            tensor.set_data_from_numpy(values, binary_data=binary or datatype == "FP16")
-            inputs.append(tensor)
-        request = kserve.InferRequest(
-            model_name="m", infer_inputs=inputs, request_id="9", parameters={"binary_data_output": binary}
-        )
-        response = await client.infer(url, request, model_name="m")
-        assert response.id == "9"
-        for output in response.outputs:
-            if output.name != "whole" or binary:
-                np.testing.assert_array_equal(output.as_numpy(), EXPECTED[output.name])
-    finally:
-        await client.close()
+@pytest.mark.parametrize("encoding", ["binary", "json"])
+async def test_kserve_infers(served: Served, encoding: str) -> None:
+    """In a process of its own: kserve's and Triton's clients register messages of the same names."""
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.runtime.rest.kserve_client", served.url, encoding,
+        cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await client.communicate()
+    assert client.returncode == 0, said.decode()
