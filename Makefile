@@ -5,7 +5,7 @@ PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
 setup: ## Install what the project needs into .venv (Python 3.11 or newer is all it takes)
 	@tools/setup
@@ -27,10 +27,10 @@ check: setup ## Lint, types, layers, and whether generated files are current
 	ruff check
 	ruff format --check
 	mypy
-	@lint-imports
+	lint-imports --no-logo
 	$(PY) -m tools.generate --check
 
-generate: setup ## Write the CRDs and the reference from the models; lock requirements anew
+generate: setup ## Write the CRDs, the references, the chart's README and the gRPC messages anew from what they are made of
 	$(PY) -m tools.generate
 
 lock: setup ## Resolve the dependencies anew into requirements/*.lock
