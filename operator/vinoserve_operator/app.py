@@ -2,17 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
 
-import kopf
 import structlog
 from kubernetes.aio.client import ApiClient, Configuration
 
 from vinoserve_operator.cluster import Cluster, find_service
 from vinoserve_operator.errors import GoneError, RejectedError, RetryableError
-from vinoserve_operator.handlers import make_registry
 from vinoserve_operator.inbox import Inbox
 from vinoserve_operator.kinds import POD, WATCHED, Object, Ref
 from vinoserve_operator.kube import Kube
@@ -24,6 +21,7 @@ from vinoserve_operator.reconcile import Reconciler
 from vinoserve_operator.recorder import Recorder
 from vinoserve_operator.reports import Fetch, Reports
 from vinoserve_operator.settings import Settings
+from vinoserve_operator.watches import watch
 
 _GAP_SECONDS: Final = 1.0
 """The watches of all kinds begin anew together; one round of lists answers them all."""
@@ -66,7 +64,7 @@ class Operator:
         self.metrics.follow("api_writes", "Writes to the API server.", lambda: self.kube.writes)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set, or SIGTERM or SIGINT comes."""
+        """Until `stop` is set."""
         probes = serve_probes(self.settings.port, self.metrics, self.queue, lambda: self.synced)
         async with self.kube, probes as self.port:
             await self._fill(stop)
@@ -81,21 +79,10 @@ class Operator:
                     self._close_gaps(),
                 )
                 tasks = [group.create_task(loop) for loop in loops]
-                group.create_task(self._end(stop, tasks))
-                await kopf.operator(
-                    registry=make_registry(self.inbox.receive, stop.set),
-                    standalone=True,
-                    clusterwide=not self.settings.namespaces,
-                    namespaces=self.settings.namespaces,
-                    stop_flag=stop,
-                )
-
-    async def _end(self, stop: asyncio.Event, tasks: Collection[asyncio.Task[None]]) -> None:
-        """End what is ours as soon as kopf ends its own: it waits five seconds for tasks that it doesn't know."""
-        await stop.wait()
-        for task in tasks:
-            task.cancel()
-        await self.reports.close()
+                await watch(self.inbox.receive, self.settings.namespaces, stop)
+                for task in tasks:
+                    task.cancel()
+            await self.reports.close()
 
     async def _fill(self, stop: asyncio.Event) -> None:
         """Fill every cache before anything is decided: to an empty one all seems to be missing."""

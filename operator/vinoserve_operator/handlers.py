@@ -15,14 +15,8 @@ _RETRY_SECONDS = (1, 1, 2, 3, 5, 8, *(13,) * 1000)
 """Between tries to list or watch: hours of trouble at the API server are no reason to exit."""
 
 
-def make_registry(sink: Sink, end: Callable[[], None]) -> kopf.OperatorRegistry:
-    """`end` is called when kopf has been told to stop."""
+def make_registry(sink: Sink) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
-
-    @kopf.on.cleanup(registry=registry)
-    async def clean_up(**_: Any) -> None:
-        end()
-
     kopf.on.login(registry=registry)(_login)
     kopf.on.startup(registry=registry)(_configure)
     for kind in WATCHED:
@@ -51,7 +45,7 @@ async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.networking.error_backoffs = _RETRY_SECONDS
     settings.queueing.idle_timeout = 1
     settings.queueing.exit_timeout = 0.5
-    settings.process.ultimate_exiting_timeout = 20
+    settings.process.ultimate_exiting_timeout = None  # the kubelet ends what doesn't end
     for kind in WATCHED:
         if kind.owned:
             selector = make_label_selector(MANAGED_LABELS)

@@ -30,6 +30,8 @@ def configure_logs(level: str) -> None:
     if level != "DEBUG":
         # A line for each event of each object would bury what happened.
         logging.getLogger("kopf").setLevel(logging.WARNING)
+        # It warns that signals aren't its own: they are ours.
+        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

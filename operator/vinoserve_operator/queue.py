@@ -16,7 +16,8 @@ from vinoserve_operator.errors import RetryableError
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 
-_FIRST_SECONDS: Final = 1.0
+_FIRST_SECONDS: Final = 0.5
+_GROWTH: Final = 2.2
 _LONGEST_SECONDS: Final = 60.0
 _JITTER_FLOOR: Final = 0.05
 """Of the span: a try right after the last would tell nothing new."""
@@ -30,7 +31,7 @@ class Backoff:
 
     def delay(self, failures: int) -> float:
         """After `failures` in a row (1 or more)."""
-        span = min(_LONGEST_SECONDS, _FIRST_SECONDS * 2.0 ** min(failures - 1, 16))
+        span = min(_LONGEST_SECONDS, _FIRST_SECONDS * _GROWTH ** min(failures - 1, 16))
         return self.source.uniform(_JITTER_FLOOR, 1.0) * span
 
 

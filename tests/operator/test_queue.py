@@ -131,16 +131,19 @@ def test_an_edit_ends_the_backoff(run: Run) -> None:
     tries: list[float] = []
 
     async def main() -> None:
+        backed_off = asyncio.Event()
+
         async def work(_: str) -> None:
             tries.append(asyncio.get_running_loop().time())
+            if len(tries) == 7:
+                backed_off.set()
             if len(tries) < 8:
                 raise RetryableError("not yet")
 
         queue = Queue(work, workers=1)
         queue.add("a")
         task = asyncio.create_task(queue.run())
-        while len(tries) < 7:
-            await asyncio.sleep(0.1)
+        await backed_off.wait()
         queue.add("a", urgent=True)
         edited = asyncio.get_running_loop().time()
         await asyncio.sleep(0)

@@ -5,6 +5,7 @@ from posixpath import dirname
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from vinoserve_api.base import Document
 from vinoserve_api.conditions import AcceptedReason
 from vinoserve_api.contract import (
     ADMIN_PORT,
@@ -119,14 +120,19 @@ def _make_pod_fields(service: InferenceService, access: DeviceAccess) -> dict[st
     fields = {
         "nodeSelector": node_selector,
         "tolerations": [t.dump() for t in dict.fromkeys((*access.tolerations, *pod.tolerations))],
-        "affinity": pod.affinity.dump() if pod.affinity else None,
-        "topologySpreadConstraints": [c.dump() for c in pod.topology_spread_constraints],
+        "affinity": _as_written(pod.affinity) if pod.affinity else None,
+        "topologySpreadConstraints": [_as_written(c) for c in pod.topology_spread_constraints],
         "priorityClassName": pod.priority_class_name,
         "serviceAccountName": pod.service_account_name,
         "runtimeClassName": pod.runtime_class_name or access.runtime_class_name,
         "imagePullSecrets": [secret.dump() for secret in pod.image_pull_secrets],
     }
     return {field: value for field, value in fields.items() if value}
+
+
+def _as_written(document: Document) -> dict[str, Any]:
+    """Without the defaults of the lists that the user has left out."""
+    return document.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 def _make_environment(access: DeviceAccess) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ applied no more, uid preconditions, garbage collection by ownerReferences, 409/4
 """
 
 import asyncio
+import contextlib
 import copy
 import json
 import random
@@ -49,7 +50,7 @@ class Faults:
     lost: float = 0
     """Of writes that are done while the connection is cut before the answer."""
 
-    refuse: Callable[[str, str], ApiError | None] = lambda method, path: None  # noqa: ARG005
+    refuse: Callable[[str, str], ApiError | None] = lambda method, path: None
     """Asked first: (method, path)."""
 
     def __post_init__(self) -> None:
@@ -220,7 +221,10 @@ class ApiServer:
         watching = request.query.get("watch") == "true"
         self._note_verb(request.method, kind, name, subresource, watching=watching)
         if watching:
-            return await self._watch(request, kind, namespace)
+            response = web.StreamResponse(headers={"Content-Type": "application/json"})
+            with contextlib.suppress(ConnectionError):  # the watcher has gone
+                await self._watch(request, response, kind, namespace)
+            return response
         if kind is not LEASE:
             self.faults.draw(request.method, request.path)
         body = await request.json() if request.can_read_body else {}
@@ -327,21 +331,22 @@ class ApiServer:
         self.applied[manager] = copy.deepcopy(mine)
         return self._store(key, before, after)
 
-    async def _watch(self, request: web.Request, kind: Kind, namespace: str) -> web.StreamResponse:
+    async def _watch(
+        self, request: web.Request, response: web.StreamResponse, kind: Kind, namespace: str
+    ) -> None:
         since = int(request.query["resourceVersion"])
         selector = request.query.get("labelSelector", "")
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
         if self.watch_down.is_set():
             raise ApiError(500, "no watches now")
         await response.prepare(request)
         if since < self.compacted:
             gone = {"kind": "Status", "code": 410, "message": "too old resource version"}
             await response.write(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
-            return response
+            return
         position = 0
         while not self.watch_down.is_set():
             if since < self.compacted:
-                return response
+                return
             position = min(position, len(self.history))
             for version, k, type_, found in self.history[position:]:
                 position += 1
@@ -352,7 +357,6 @@ class ApiServer:
             async with self.changed:
                 if position >= len(self.history):
                     await self.changed.wait()
-        return response
 
 
 def _discover(parts: list[str]) -> Object | None:

@@ -20,7 +20,7 @@ class Workloads:
     def __init__(self, api: ApiServer) -> None:
         self.api = api
         self.ready = True
-        self.report: Callable[[Object], RuntimeReport | None] = lambda pod: make_report()  # noqa: ARG005
+        self.report: Callable[[Object], RuntimeReport | None] = lambda pod: make_report()
         self.polls = 0
         self._count = 0
         self._busy = False

@@ -1,0 +1,69 @@
+"""The rights that the operator uses are the rights that the chart gives: no more, no less."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.operator.fakes.api_server import ApiServer
+from tests.operator.fakes.running import condition, eventually, make_class, make_service, run_operator, settle
+from tests.operator.fakes.workloads import Workloads
+from vinoserve_operator.kinds import INFERENCE_SERVICE
+
+ROLES = Path(__file__).parents[2] / "charts/vinoserve/templates/rbac.yaml"
+RULE = re.compile(
+    r"- apiGroups: \[(?P<groups>[^\]]*)\]\s+resources: \[(?P<resources>[^\]]*)\]\s+"
+    r"(?:resourceNames:.*?)?verbs: \[(?P<verbs>[^\]]*)\]",
+    re.DOTALL,
+)
+
+OTHERS = {
+    # of the init container, which applies the AcceleratorClasses that the chart brings
+    *((verb, "vinoserve.dev", "acceleratorclasses") for verb in ("get", "create", "patch")),
+    # asked for by an admission plugin (OwnerReferencesPermissionEnforcement) of who sets blockOwnerDeletion
+    ("update", "vinoserve.dev", "inferenceservices/finalizers"),
+}
+
+
+def split(text: str) -> list[str]:
+    return [part.strip().strip('"') for part in text.split(",")]
+
+
+def granted() -> set[tuple[str, str, str]]:
+    return {
+        (verb, group, resource)
+        for rule in RULE.finditer(ROLES.read_text())
+        for group in split(rule["groups"])
+        for resource in split(rule["resources"])
+        for verb in split(rule["verbs"])
+    }
+
+
+@pytest.fixture
+async def used(api: ApiServer, workloads: Workloads, kubeconfig: Path) -> set[tuple[str, str, str]]:
+    """What a life takes: made, edited, fallen out with, deleted; and a new operator."""
+    for _ in range(2):
+        async with run_operator(workloads) as operator:
+            api.put(make_class())
+            api.put(make_service(targetDevice="GPU"))
+            await eventually(lambda: condition(api, "Ready").get("status") == "True", api)
+            found = api.get(INFERENCE_SERVICE, "default", "resnet")
+            api.put({**found, "spec": {**found["spec"], "hints": {"performanceMode": "LATENCY"}}})
+            await eventually(lambda: ("list", "apps", "replicasets") in api.verbs, api)
+            await settle(operator, api)
+        api.delete(INFERENCE_SERVICE, "default", "resnet")
+    return set(api.verbs)
+
+
+def test_nothing_is_granted_by_wildcard_and_secrets_are_not_read() -> None:
+    assert not [right for right in granted() if "*" in right or right[2] == "secrets"]
+
+
+def test_what_is_used_is_granted_and_what_is_granted_is_used(used: set[tuple[str, str, str]]) -> None:
+    made = {
+        # Server-side apply of a new object is a creation to the authorizer.
+        ("create", group, resource)
+        for verb, group, resource in used
+        if verb == "patch" and not resource.endswith("/status")
+    }
+    assert used | made == granted() - OTHERS
