@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 DRAIN_SECONDS: Final = 20.0
-"""Longest that draining takes; 5 s less than the grace period that a pod gets, 25 s."""
+"""Longest that draining takes; a pod gets a grace period of its longest request and 15 s."""
 
 WATCH_SECONDS: Final = 1.0
 """Between two looks at the engine's errors, and at AUTO's device while another stands in for it."""

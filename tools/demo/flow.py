@@ -120,9 +120,6 @@ def show(text: str, reading: Reading, started: float) -> None:
     )
 
 
-# --- the cluster
-
-
 # --- the answer
 
 

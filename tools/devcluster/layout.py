@@ -81,7 +81,7 @@ class Cluster:
 
     @property
     def record(self) -> Path:
-        """What `up` started: see lifecycle.Record."""
+        """What `up` started: see record.Record."""
         return self.state / "record.json"
 
     @property

@@ -17,7 +17,6 @@ from vinoserve_runtime.protocol.signature import Signature
 from vinoserve_runtime.tensors import NUMPY_DTYPES, Array, TensorInfo
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
-FIXED = sorted(set(NUMPY_DTYPES) - {"BYTES"})
 FLOATS = {"FP16", "FP32", "FP64"}
 
 
