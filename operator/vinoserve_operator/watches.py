@@ -6,6 +6,7 @@ something that it retries (it retries no 409, and no 404 while a CRD is missing)
 
 import asyncio
 from collections.abc import Callable, Collection
+from typing import Final
 
 import kopf
 import structlog
@@ -13,6 +14,9 @@ import structlog
 from vinoserve_operator.handlers import Sink, make_registry
 from vinoserve_operator.kinds import Kind, Object
 from vinoserve_operator.queue import Backoff
+
+_GRACE_SECONDS: Final = 2.0
+_CANCELLATIONS: Final = 10
 
 log = structlog.get_logger()
 
@@ -44,11 +48,11 @@ def _run(sink: Sink, namespaces: Collection[str], end: asyncio.Future[Callable[[
     """Runs in a thread; `end` gets what ends it.
 
     Not `kopf.operator`: when one of its tasks fails, it waits for the others, and those for a login that never comes.
-    Leaving `main` cancels them all.
     """
+    loop = asyncio.new_event_loop()
 
     async def main() -> None:
-        loop, flag = asyncio.get_running_loop(), asyncio.Event()
+        flag = asyncio.Event()
 
         def stop() -> None:
             loop.call_soon_threadsafe(flag.set)
@@ -59,11 +63,29 @@ def _run(sink: Sink, namespaces: Collection[str], end: asyncio.Future[Callable[[
             standalone=True,
             clusterwide=not namespaces,
             namespaces=namespaces,
+            stop_flag=flag,
         )
-        ended, _ = await asyncio.wait(
-            {*tasks, asyncio.create_task(flag.wait())}, return_when=asyncio.FIRST_COMPLETED
-        )
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
         for task in ended:
             task.result()
 
-    asyncio.run(main())
+    try:
+        loop.run_until_complete(main())
+    finally:
+        _cancel_all(loop)
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    """Some of kopf's tasks take a cancellation for a hint: they are told again, and left behind in the end."""
+    for _ in range(_CANCELLATIONS):
+        tasks = asyncio.all_tasks(loop)
+        if not tasks:
+            return
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(tasks, timeout=0.1))
