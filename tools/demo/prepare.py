@@ -7,6 +7,7 @@ from pathlib import Path
 from tools.demo import local, manifests
 from tools.demo.cluster import DEVCLUSTER, Access, devcluster
 from tools.demo.stages import stage
+from tools.devcluster.access import LIST_IMAGES, parse_images
 from tools.fakegpu.environment import SOURCE as FAKEGPU
 from tools.images.mkimage import read_images
 from tools.images.recipes import RECIPES, build_images
@@ -85,9 +86,8 @@ def build_kernels(model: Path, digest: str) -> None:
 
 def list_images() -> dict[str, str]:
     """Tag -> digest of the images that the node has."""
-    command = [str(DEVCLUSTER), "--name", CLUSTER, "exec", "--", "ctr", "-n", "k8s.io", "images", "ls"]
-    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()[1:]
-    return {line.split()[0]: line.split()[2] for line in lines}  # REF TYPE DIGEST ...
+    command = [str(DEVCLUSTER), "--name", CLUSTER, "exec", "--", *LIST_IMAGES]
+    return parse_images(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
 
 
 def forget_pods(access: Access, tag: str) -> None:

@@ -14,6 +14,7 @@ from tools.toolbox.errors import ToolError
 from tools.toolbox.progress import say
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+LIST_IMAGES = ("ctr", "-n", "k8s.io", "images", "ls")
 
 
 def need_up(cluster: Cluster) -> Record:
@@ -56,8 +57,7 @@ def make_environment(cluster: Cluster, build: Build) -> dict[str, str]:
 def load(cluster: Cluster, *images: Path) -> bool:
     """Import image archives into the node, except those it has already; always True."""
     record = need_up(cluster)
-    there = in_node(record, ["ctr", "-n", "k8s.io", "images", "ls"]).stdout.splitlines()
-    digests = {line.split()[0]: line.split()[2] for line in there[1:]}  # REF TYPE DIGEST ...
+    digests = parse_images(in_node(record, LIST_IMAGES).stdout)
     for image in images:
         if not image.is_file():
             raise ToolError(f"{image}: no such image archive")
@@ -71,6 +71,11 @@ def load(cluster: Cluster, *images: Path) -> bool:
         if not succeeds(answer):
             raise ToolError(f"{image}: import failed: {answer.stderr.strip()}")
     return True
+
+
+def parse_images(listing: str) -> dict[str, str]:
+    """Tag -> digest of the images in what LIST_IMAGES prints."""
+    return {line.split()[0]: line.split()[2] for line in listing.splitlines()[1:]}  # REF TYPE DIGEST ...
 
 
 def kubectl(cluster: Cluster, *args: str) -> list[str]:

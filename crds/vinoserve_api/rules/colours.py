@@ -6,7 +6,7 @@ from vinoserve_api.fields import quoted
 from vinoserve_api.problem import Problem
 from vinoserve_api.rules.cel import CelRule
 from vinoserve_api.rules.shapes import CLIENT_LAYOUT, ITEM, fixed, lower, may_be
-from vinoserve_api.v1alpha1 import Input
+from vinoserve_api.v1alpha1 import CHANNELS, Input
 
 #: From what clients send to what the model takes: what PrePostProcessor converts in a step or two (OpenVINO 2026.4.1, measured).
 CONVERSIONS = {
@@ -16,7 +16,6 @@ CONVERSIONS = {
     "BGRX": ("RGB", "BGR", "GRAY"),
     "GRAY": ("GRAY",),
 }
-CHANNELS = {"RGB": 3, "BGR": 3, "RGBX": 4, "BGRX": 4, "GRAY": 1}
 
 COLOUR_ALONE = "colours are converted from client.colorFormat to model.colorFormat: set both"
 COLOUR_LAYOUT = "colours need a layout that says which dimension is C; set layout, such as NCHW"

@@ -63,6 +63,7 @@ from vinoserve_api.v1alpha1.status import (
 )
 from vinoserve_api.v1alpha1.values import (
     API_VERSION,
+    CHANNELS,
     DEFAULT_CLASS_ANNOTATION,
     GROUP,
     LABEL_KEY,
@@ -91,6 +92,7 @@ from vinoserve_api.v1alpha1.values import (
 
 __all__ = [
     "API_VERSION",
+    "CHANNELS",
     "DEFAULT_CLASS_ANNOTATION",
     "GROUP",
     "LABEL_KEY",

@@ -1,6 +1,6 @@
 """Names, and the kinds of value that fields of the API have."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ ElementType = Literal[
 ]
 ColorFormat = Literal["RGB", "BGR", "RGBX", "BGRX", "GRAY"]
 ModelColorFormat = Literal["RGB", "BGR", "GRAY"]
+CHANNELS: Final[dict[str, int]] = {"RGB": 3, "BGR": 3, "RGBX": 4, "BGRX": 4, "GRAY": 1}
+"""How many channels a picture has, by its colour format."""
 DeviceType = Literal["GPU", "NPU"]
 OnFallback = Literal["Fail", "Warn", "Allow"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from vinoserve_api.conditions import FailureReason
-from vinoserve_api.v1alpha1 import ClientTensor, Input, Output
+from vinoserve_api.v1alpha1 import CHANNELS, ClientTensor, Input, Output
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.reshape import make_partial_shape, show_shape
 from vinoserve_runtime.ov import ov, unwrap_model, wrap_model
@@ -26,7 +26,6 @@ _COLOR_STEPS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("BGRX", "BGR"): ("BGR",),
     ("BGRX", "GRAY"): ("BGR", "GRAY"),
 }
-_CHANNELS: Final = {"RGB": 3, "BGR": 3, "RGBX": 4, "BGRX": 4, "GRAY": 1}
 _RESIZE: Final = {"linear": "RESIZE_LINEAR", "cubic": "RESIZE_CUBIC", "nearest": "RESIZE_NEAREST"}
 
 
@@ -173,10 +172,10 @@ class _Entry:
                 f"{self.from_color} can't be converted to {self.to_color}, only to {possible}",
             )
         channels = self._size_of("C")
-        if channels is not None and channels != _CHANNELS[self.to_color]:
+        if channels is not None and channels != CHANNELS[self.to_color]:
             self._refuse(
                 "model.colorFormat",
-                f"{self.to_color} has {_CHANNELS[self.to_color]} channels, the model's input has {channels}: {show_shape(self.shape)} ({self.layout})",
+                f"{self.to_color} has {CHANNELS[self.to_color]} channels, the model's input has {channels}: {show_shape(self.shape)} ({self.layout})",
             )
 
     def _check_client_shape(self) -> None:
@@ -203,7 +202,7 @@ class _Entry:
         for at, letter in enumerate(self.client_layout):
             own = self._size_of(letter)
             if letter == "C" and self.from_color:
-                own = _CHANNELS[self.from_color]
+                own = CHANNELS[self.from_color]
             if own is None or (self.entry.resize and letter in "HW"):
                 continue
             if not sent[at].compatible(ov.Dimension(own)):
