@@ -228,7 +228,7 @@ class ApiServer:
         if kind is not LEASE:
             self.faults.draw(request.method, request.path)
         body = await request.json() if request.can_read_body else {}
-        answer = self._act(request, kind, namespace, name, subresource, body)
+        answer = self._act(request, (kind, namespace, name), subresource, body)
         if request.method != "GET" and kind is not LEASE and self.faults.loses():
             request.transport.close()  # type: ignore[union-attr]
         return web.json_response(answer)
@@ -241,9 +241,9 @@ class ApiServer:
             self.writes.append((method, kind, name, subresource))
 
     def _act(
-        self, request: web.Request, kind: Kind, namespace: str, name: str, subresource: str, body: Object
+        self, request: web.Request, key: tuple[Kind, str, str], subresource: str, body: Object
     ) -> Object:
-        key = (kind, namespace, name)
+        kind, namespace, name = key
         match request.method:
             case "GET" if not name:
                 return self._list(request, kind, namespace)
@@ -408,7 +408,7 @@ def _parse(parts: list[str]) -> tuple[Kind, str, str, str]:
     kind = KINDS.get((group, version, rest[0]))
     if kind is None:
         raise ApiError(404, "the server could not find the requested resource")
-    return kind, namespace, *(rest[1:] + ["", ""])[:2]  # type: ignore[return-value]
+    return kind, namespace, *[*rest[1:], "", ""][:2]  # type: ignore[return-value]
 
 
 def _selects(selector: str, found: Object) -> bool:

@@ -12,6 +12,7 @@ from vinoserve_api.contract import RuntimeReport
 from vinoserve_operator.kinds import DEPLOYMENT, POD, Kind
 
 Object = dict[str, Any]
+Report = Callable[[Object], RuntimeReport | None]
 
 
 class Workloads:
@@ -20,7 +21,7 @@ class Workloads:
     def __init__(self, api: ApiServer) -> None:
         self.api = api
         self.ready = True
-        self.report: Callable[[Object], RuntimeReport | None] = lambda pod: make_report()
+        self.report: Report = lambda _: make_report()
         self.polls = 0
         self._count = 0
         self._busy = False
