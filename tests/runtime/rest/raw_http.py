@@ -82,3 +82,11 @@ def chunked(path: str, *chunks: bytes, headers: tuple[str, ...] = ()) -> bytes:
         [f"POST {path} HTTP/1.1", "Host: here", "Transfer-Encoding: chunked", *headers, "", ""]
     )
     return head.encode() + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+
+
+def refused(wire: Wire, status: int, message: str = "") -> None:
+    """The server answers with `status`, says why, and closes."""
+    answer = wire.answer()
+    assert (answer.status, answer.headers["connection"]) == (status, "close")
+    assert message in answer.error
+    assert wire.is_closed()

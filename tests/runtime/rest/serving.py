@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -152,3 +153,18 @@ def serving(
         running.loop.call_soon_threadsafe(stop.set)
         thread.join(60)
     assert not thread.is_alive(), "the server did not close"
+
+
+def refused(server: Running, body: Any, message: str, headers: dict[str, str] | None = None) -> None:
+    """The answer is 400 and says `message`, on one line."""
+    answer = server.infer(body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
+    assert answer.status == 400, answer.body
+    assert message in answer.error
+    assert "\n" not in answer.error
+    assert len(answer.error) < 1000
+
+
+def binary(header: dict[str, Any], raw: bytes, *, length: str | None = None) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of a request with raw tensors after its JSON."""
+    text = orjson.dumps(header)
+    return text + raw, {"Inference-Header-Content-Length": str(len(text)) if length is None else length}
