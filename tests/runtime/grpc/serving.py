@@ -2,17 +2,16 @@
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import uvloop
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
+from tests.runtime.own_loop import on_own_loop
 from tests.runtime.rest.serving import LIMITS, FakeEngine
 from vinoserve_api.contract import RuntimeLimits
 from vinoserve_runtime import grpc as transport
@@ -49,33 +48,18 @@ class Running:
 @contextlib.contextmanager
 def serving(engine: FakeEngine | None = None, limits: RuntimeLimits = LIMITS) -> Iterator[Running]:
     """A server of version 1 of model `m`, on a loop in another thread."""
-    ready = threading.Event()
-    found: list[tuple[Dataplane, asyncio.AbstractEventLoop, transport.Server]] = []
-    stop = asyncio.Event()
 
-    async def run() -> None:
+    async def start() -> tuple[transport.Server, tuple[Dataplane, transport.Server]]:
         dataplane = Dataplane("m", "1", limits, Metrics("m", "1"))
         if engine is not None:
             dataplane.attach(engine)
         server = await transport.start(dataplane, "127.0.0.1", 0)
-        found.append((dataplane, asyncio.get_running_loop(), server))
-        ready.set()
-        await stop.wait()
-        server.close()
-        await server.wait_closed()
+        return server, (dataplane, server)
 
-    thread = threading.Thread(target=uvloop.run, args=(run(),))
-    thread.start()
-    assert ready.wait(60)
-    dataplane, loop, server = found[0]
-    address = f"127.0.0.1:{server.port}"
-    try:
+    with on_own_loop(start) as (loop, (dataplane, server)):
+        address = f"127.0.0.1:{server.port}"
         with (
             grpc.insecure_channel(address, [("grpc.max_send_message_length", -1)]) as channel,
             InferenceServerClient(address) as triton,
         ):
             yield Running(dataplane, loop, server, channel, triton)
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(60)
-    assert not thread.is_alive(), "the server did not close"

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
@@ -11,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import orjson
-import uvloop
 
+from tests.runtime.own_loop import on_own_loop
 from vinoserve_api.contract import RuntimeLimits
 from vinoserve_runtime import rest
 from vinoserve_runtime.dataplane import Dataplane
@@ -128,31 +127,16 @@ def serving(
     engine: FakeEngine | None = None, limits: RuntimeLimits = LIMITS, name: str = "m"
 ) -> Iterator[Running]:
     """A server of version 1 of a model, on a loop in another thread."""
-    ready = threading.Event()
-    found: list[Running] = []
-    stop = asyncio.Event()
 
-    async def run() -> None:
+    async def start() -> tuple[rest.Server, tuple[Dataplane, rest.Server]]:
         dataplane = Dataplane(name, "1", limits, Metrics(name, "1"))
         if engine is not None:
             dataplane.attach(engine)
         server = await rest.start(dataplane, "127.0.0.1", 0)
-        found.append(Running(server.port, dataplane, asyncio.get_running_loop(), server))
-        ready.set()
-        await stop.wait()
-        server.close()
-        await server.wait_closed()
+        return server, (dataplane, server)
 
-    thread = threading.Thread(target=uvloop.run, args=(run(),))
-    thread.start()
-    assert ready.wait(60)
-    running = found[0]
-    try:
-        yield running
-    finally:
-        running.loop.call_soon_threadsafe(stop.set)
-        thread.join(60)
-    assert not thread.is_alive(), "the server did not close"
+    with on_own_loop(start) as (loop, (dataplane, server)):
+        yield Running(server.port, dataplane, loop, server)
 
 
 def refused(server: Running, body: Any, message: str, headers: dict[str, str] | None = None) -> None:

@@ -1,28 +1,24 @@
 """The admin port."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.runtime.own_loop import on_own_loop
 from vinoserve_api.contract import RuntimeReport, read_report
 from vinoserve_runtime import admin
 from vinoserve_runtime.metrics import Metrics
+from vinoserve_runtime.rest import Server
 
 WHY: dict[str, str | None] = {"live": None, "ready": None, "started": None}
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    found: list[int] = []
-    up = threading.Event()
-    stop = asyncio.Event()
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def run() -> None:
+    async def start() -> tuple[Server, int]:
         server = await admin.start(
             "127.0.0.1",
             0,
@@ -32,20 +28,10 @@ def port() -> Iterator[int]:
             report=lambda: RuntimeReport(phase="Ready", target_device="CPU", execution_devices=("CPU",)),
             registry=Metrics("m", "1").registry,
         )
-        found.append(server.port)
-        loops.append(asyncio.get_running_loop())
-        up.set()
-        await stop.wait()
-        server.close()
-        await server.wait_closed()
+        return server, server.port
 
-    thread = threading.Thread(target=asyncio.run, args=(run(),))  # asyncio's own loop does, too
-    thread.start()
-    assert up.wait(60)
-    yield found[0]
-    loops[0].call_soon_threadsafe(stop.set)
-    thread.join(60)
-    assert not thread.is_alive()
+    with on_own_loop(start, run=asyncio.run) as (_, found):  # asyncio's own loop does, too
+        yield found
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, str, str]:
