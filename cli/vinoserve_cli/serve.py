@@ -2,15 +2,20 @@
 
 import os
 import sys
+from importlib.metadata import version as package_version
 from pathlib import Path
 from urllib.parse import quote
 
+from pydantic import ValidationError
+
+from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import (
     CACHE_DIR,
     CLAIM_DIR,
     CREDENTIALS_DIR,
     MODEL_DIR,
     RuntimeConfig,
+    RuntimeFailure,
     make_runtime_config,
 )
 from vinoserve_api.v1alpha1 import InferenceService
@@ -59,9 +64,11 @@ def serve_config(
     """Serve in a pod, where the init container has fetched the model."""
     with needs("runtime", "serve"):
         from vinoserve_runtime import commands
+        from vinoserve_runtime.logs import configure_logs
+    configure_logs()
     read = _read_config(config)
-    if read is None:
-        return 2
+    if isinstance(read, RuntimeFailure):
+        return commands.fail(read)
     return commands.serve(
         read,
         host=host or POD_HOST,
@@ -78,22 +85,27 @@ def fetch(config: Path) -> int:
     """The init container: download, verify, unpack."""
     with needs("runtime", "fetch"):
         from vinoserve_runtime import commands
+        from vinoserve_runtime.logs import configure_logs
+    configure_logs()
     read = _read_config(config)
-    if read is None:
-        return 2
+    if isinstance(read, RuntimeFailure):
+        return commands.fail(read)
     return commands.fetch(
         read, model_dir=Path(MODEL_DIR), claim_dir=Path(CLAIM_DIR), credentials_dir=Path(CREDENTIALS_DIR)
     )
 
 
-def _read_config(path: Path) -> RuntimeConfig | None:
+def _read_config(path: Path) -> RuntimeConfig | RuntimeFailure:
+    """An operator of another version may have written it."""
     try:
         return RuntimeConfig.model_validate_json(path.read_bytes())
     except OSError as error:
-        print(f"{path}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
-    except ValueError as error:
-        print(f"{path}: is no RuntimeConfig: {error}", file=sys.stderr)
-    return None
+        why = (error.strerror or str(error)).lower()
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        why = f"is no RuntimeConfig of version {package_version('vinoserve')}: {where or 'it'}: {first['msg'].lower()}"
+    return RuntimeFailure(reason=FailureReason.INVALID_CONFIG, message=f"{path}: {why}")
 
 
 def _with_absolute_uri(config: RuntimeConfig, folder: Path) -> RuntimeConfig:

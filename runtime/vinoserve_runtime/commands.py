@@ -45,7 +45,7 @@ def fetch(config: RuntimeConfig, *, model_dir: Path, claim_dir: Path, credential
             progress=progress,
         )
     except Exception as error:  # noqa: BLE001  faults of ours are said in the same way as any others
-        return _fail(make_failure(error))
+        return fail(make_failure(error))
     _log.info(
         "fetched",
         path=fetched.path,
@@ -85,7 +85,7 @@ def serve(
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         lifecycle, failure = runner.run(_serve(config, settings))
-    code = 0 if failure is None else _fail(failure)
+    code = 0 if failure is None else fail(failure)
     if lifecycle.is_busy:
         _exit_now(code)
     return code
@@ -118,7 +118,8 @@ def _say_ready(lifecycle: Lifecycle) -> None:
     )
 
 
-def _fail(failure: RuntimeFailure) -> int:
+def fail(failure: RuntimeFailure) -> int:
+    """One line for who looks, the termination message for the kubelet; the exit code."""
     _log.error(failure.message, reason=failure.reason.value)
     write_termination_message(failure)
     return 1

@@ -35,7 +35,7 @@ from vinoserve_runtime.model.prepare import prepare_model
 from vinoserve_runtime.ov import ov
 from vinoserve_runtime.report import Ledger, make_failure, make_report
 from vinoserve_runtime.settings import (
-    DRAIN_SECONDS,
+    LATE_SECONDS,
     MAX_CONSECUTIVE_ERRORS,
     OBSERVE_SECONDS,
     WATCH_SECONDS,
@@ -274,9 +274,10 @@ class Lifecycle:
 
     async def _drain(self, servers: list[Any]) -> None:
         """Readiness went down with the phase; answer what is on its way and in flight, then close."""
-        drained = await self._dataplane.drain(DRAIN_SECONDS if self.ledger.failure is None else 1.0)
+        seconds = self.config.limits.request_timeout_seconds + LATE_SECONDS
+        drained = await self._dataplane.drain(seconds if self.ledger.failure is None else 1.0)
         if not drained:
-            _log.warning("requests were still in flight", seconds=DRAIN_SECONDS)
+            _log.warning("requests were still in flight", seconds=seconds)
         for server in reversed(servers):
             server.close()
         with suppress(TimeoutError):

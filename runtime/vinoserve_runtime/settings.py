@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-DRAIN_SECONDS: Final = 20.0
-"""Longest that draining takes; a pod gets a grace period of its longest request and 15 s."""
+LATE_SECONDS: Final = 5.0
+"""What draining takes on top of the longest request; a pod's grace period has 15 s on top of it."""
 
 WATCH_SECONDS: Final = 1.0
 """Between two looks at the engine's errors, and at AUTO's device while another stands in for it."""

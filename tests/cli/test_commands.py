@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from vinoserve_api.contract import RuntimeConfig, make_runtime_config
+from vinoserve_api.conditions import FailureReason
+from vinoserve_api.contract import RuntimeConfig, RuntimeFailure, make_runtime_config
 from vinoserve_api.reading import read_service
 from vinoserve_cli.__main__ import main
 
@@ -39,12 +40,18 @@ class Calls:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.config: RuntimeConfig | None = None
         self.options: dict[str, Any] = {}
+        self.failures: list[RuntimeFailure] = []
+        monkeypatch.setattr("vinoserve_runtime.commands.fail", self.fail)
         for name in ("serve", "fetch"):
             monkeypatch.setattr(f"vinoserve_runtime.commands.{name}", self.call)
 
     def call(self, config: RuntimeConfig, **options: Any) -> int:
         self.config, self.options = config, options
         return 0
+
+    def fail(self, failure: RuntimeFailure) -> int:
+        self.failures.append(failure)
+        return 1
 
 
 @pytest.fixture
@@ -190,14 +197,15 @@ def test_serve_in_a_pod(calls: Calls, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", '{"version": "v1"}'])
-def test_no_config(calls: Calls, tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_config(calls: Calls, tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)
-    assert main(["serve", "--config", str(path)]) == 2
-    assert main(["fetch", "--config", str(tmp_path / "nope.json")]) == 2
-    err = capsys.readouterr().err
-    assert "is no RuntimeConfig" in err
-    assert "nope.json: no such file or directory" in err
+    assert main(["serve", "--config", str(path)]) == 1
+    assert main(["fetch", "--config", str(tmp_path / "nope.json")]) == 1
+    first, second = calls.failures
+    assert first.reason is second.reason is FailureReason.INVALID_CONFIG
+    assert "is no RuntimeConfig" in first.message
+    assert second.message.endswith("nope.json: no such file or directory")
 
 
 # --- the command
