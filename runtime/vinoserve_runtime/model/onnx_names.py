@@ -25,6 +25,15 @@ def read_graph_names(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
             return (), ()
 
 
+def has_graph(path: Path) -> bool:
+    """Whether the file is the protobuf message of a model; it must not be empty."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            return any(_fields(data, (0, len(data)), _GRAPH))
+        except (IndexError, ValueError):
+            return False
+
+
 def _read_graph(data: mmap.mmap) -> tuple[tuple[str, ...], tuple[str, ...]]:
     inputs: list[str] = []
     outputs: list[str] = []

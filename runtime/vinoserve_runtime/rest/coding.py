@@ -9,6 +9,8 @@ from vinoserve_runtime.rest.messages import HttpError
 GZIP_NAMES: Final = (b"gzip", b"x-gzip")
 GZIP_LEVEL: Final = 1
 """Tensors hardly get smaller by trying harder."""
+GZIP_MEMBERS: Final = 16
+"""More that follow the first (RFC 1952, 2.2); each costs a copy of what is behind it."""
 GZIP_WBITS: Final = 31
 ZLIB_WBITS: Final = 15
 RAW_WBITS: Final = -15
@@ -34,18 +36,29 @@ def decompress(coding: bytes, body: bytes | memoryview, limit: int) -> bytes:
 
     Raises HttpError 400 where it is damaged or has something after its end, 413 where it is longer than `limit`.
     """
+    plain, rest = _decompress_one(coding, body, limit)
+    for _ in range(GZIP_MEMBERS if coding in GZIP_NAMES else 0):
+        if not rest:
+            break
+        more, rest = _decompress_one(coding, rest, limit - len(plain))
+        plain += more
+    if rest:
+        raise HttpError(400, f"the body is not valid {coding.decode()}: something follows its end")
+    return plain
+
+
+def _decompress_one(coding: bytes, body: bytes | memoryview, limit: int) -> tuple[bytes, bytes]:
+    """One compressed stream, and what follows it."""
     decompressor = zlib.decompressobj(_window_bits(coding, body))
     try:
         plain = decompressor.decompress(body, limit + 1)
     except zlib.error as error:
         raise HttpError(400, f"the body is not valid {coding.decode()}: {error}") from None
     if len(plain) > limit:
-        raise HttpError(413, f"the body is longer than {limit} bytes after decompression")
+        raise HttpError(413, "the body is longer than the limit after decompression")
     if not decompressor.eof:
         raise HttpError(400, f"the body is not valid {coding.decode()}: it ends early")
-    if decompressor.unused_data:
-        raise HttpError(400, f"the body is not valid {coding.decode()}: something follows its end")
-    return plain
+    return plain, decompressor.unused_data
 
 
 def compress(body: bytes) -> bytes:

@@ -177,3 +177,14 @@ def test_answers_are_compressed_where_the_client_says_so(adder: Running, header:
 @given(st.text("gzipdeflatbr*;,=q01. ", max_size=40))
 def test_any_accept_encoding_is_read(header: str) -> None:
     assert accepts_gzip(header.encode()) in {True, False}
+
+
+def test_a_gzip_body_of_several_members() -> None:
+    halves = gzip.compress(BODY[:10]) + gzip.compress(BODY[10:])
+    assert decompress(b"gzip", halves, len(BODY)) == BODY
+    with pytest.raises(HttpError) as caught:
+        decompress(b"gzip", halves, len(BODY) - 1)
+    assert caught.value.status == 413
+    with pytest.raises(HttpError) as caught:
+        decompress(b"gzip", gzip.compress(b"") * 1000, 64)
+    assert caught.value.status == 400
