@@ -14,14 +14,19 @@ from vinoserve_api.conditions import FailureReason
 from vinoserve_api.device import parse_target
 from vinoserve_api.quantity import parse_quantity
 from vinoserve_api.v1alpha1 import (
+    Batching,
     EffectiveProperty,
     Hints,
     InferenceService,
     Input,
+    ModelFormat,
     ModelStatus,
     OnFallback,
     OperatorAffinity,
     Output,
+    Parity,
+    ParityStatus,
+    Placement,
     Properties,
     Startup,
 )
@@ -34,6 +39,8 @@ CONFIG_PATH = "/etc/vinoserve/config.json"
 MODEL_DIR = "/models"
 CACHE_DIR = "/cache"
 CLAIM_DIR = "/claim"
+IMAGE_DIR = "/image"
+"""Where the image of an oci: uri is mounted."""
 CREDENTIALS_DIR = "/var/run/secrets/vinoserve.dev/credentials"
 TERMINATION_MESSAGE_PATH = "/dev/termination-log"
 TERMINATION_MESSAGE_BYTES = 4096
@@ -49,7 +56,7 @@ class ModelSource(ContractDocument):
     uri: str
     name: str = Field(description="Served name.")
     version: str
-    format: Literal["openvino", "onnx"] | None = None
+    format: ModelFormat | None = None
     digest: str | None = None
 
 
@@ -57,6 +64,7 @@ class RuntimeLimits(ContractDocument):
     max_request_bytes: int
     max_queued_requests: int
     request_timeout_seconds: int
+    max_image_pixels: int
 
 
 class RuntimeConfig(ContractDocument):
@@ -74,7 +82,10 @@ class RuntimeConfig(ContractDocument):
     properties: Properties = {}
     unchecked_properties: dict[str, dict[str, str]] = {}
     operator_affinity: tuple[OperatorAffinity, ...] = ()
+    batching: Batching | None = None
+    parity: Parity | None = None
     on_fallback: OnFallback
+    cache_size_limit: int | None = Field(None, description="Bytes that compiled models may take.")
     warmup_requests: int
     limits: RuntimeLimits
 
@@ -97,17 +108,23 @@ def make_runtime_config(service: InferenceService) -> RuntimeConfig:
         properties=spec.properties,
         unchecked_properties=spec.unchecked_properties,
         operator_affinity=spec.operator_affinity,
+        batching=spec.batching,
+        parity=spec.parity,
+        cache_size_limit=None
+        if spec.cache.compiled.size_limit is None
+        else parse_quantity(spec.cache.compiled.size_limit),
         on_fallback=spec.on_fallback or parse_target(spec.target_device).default_on_fallback,
         warmup_requests=spec.warmup.requests,
         limits=RuntimeLimits(
             max_request_bytes=parse_quantity(spec.limits.max_request_bytes),
             max_queued_requests=spec.limits.max_queued_requests,
             request_timeout_seconds=spec.limits.request_timeout_seconds,
+            max_image_pixels=parse_quantity(spec.limits.max_image_pixels),
         ),
     )
 
 
-Phase = Literal["Fetching", "Reading", "Compiling", "WarmingUp", "Ready", "Draining", "Failed"]
+Phase = Literal["Fetching", "Reading", "Compiling", "Comparing", "WarmingUp", "Ready", "Draining", "Failed"]
 
 
 class Progress(ContractDocument):
@@ -140,6 +157,8 @@ class RuntimeReport(ContractDocument):
         description="Whether the execution devices are what was asked for; null while nothing is compiled.",
     )
     effective: tuple[EffectiveProperty, ...] = ()
+    placement: tuple[Placement, ...] = ()
+    parity: ParityStatus | None = None
     startup: Startup = Startup()
     model: ModelStatus | None = None
     engine_errors: int = Field(0, description="Inferences that the engine failed.")

@@ -6,7 +6,7 @@ from vinoserve_api.fields import quoted
 from vinoserve_api.problem import Problem
 from vinoserve_api.rules.cel import CelRule
 from vinoserve_api.rules.shapes import CLIENT_LAYOUT, ITEM, fixed, lower, may_be
-from vinoserve_api.v1alpha1 import CHANNELS, Input
+from vinoserve_api.v1alpha1 import CHANNELS, YUV_FORMATS, Input
 
 #: From what clients send to what the model takes: what PrePostProcessor converts in a step or two (OpenVINO 2026.4.1, measured).
 CONVERSIONS = {
@@ -15,6 +15,7 @@ CONVERSIONS = {
     "RGBX": ("RGB", "BGR", "GRAY"),
     "BGRX": ("RGB", "BGR", "GRAY"),
     "GRAY": ("GRAY",),
+    **dict.fromkeys(YUV_FORMATS, ("RGB", "BGR", "GRAY")),
 }
 
 COLOUR_ALONE = "colours are converted from client.colorFormat to model.colorFormat: set both"

@@ -15,7 +15,6 @@ OWN_KEY = "app.kubernetes.io/ and vinoserve.dev/ belong to vinoserve; use a pref
 
 CLAIM_MISSING = "type PersistentVolumeClaim needs claimName: write the name of a claim in the same namespace"
 CLAIM_UNUSED = "claimName goes with type PersistentVolumeClaim; set type, or remove claimName"
-SIZE_LIMIT = "sizeLimit goes with type EmptyDir; a claim has its own size: remove sizeLimit"
 POSITIVE = "must be more than 0"
 BODY = "must be from 1Ki to 2Gi"
 MILLI_BYTES = "thousandths of a byte (m); write Mi for mebibytes"
@@ -52,8 +51,6 @@ def _check_caches(spec: InferenceServiceSpec) -> Iterator[Problem]:
     if compiled.type == "PersistentVolumeClaim":
         if compiled.claim_name is None:
             yield Problem("spec.cache.compiled.claimName", CLAIM_MISSING)
-        if compiled.size_limit is not None:
-            yield Problem("spec.cache.compiled.sizeLimit", SIZE_LIMIT)
     elif compiled.claim_name is not None:
         yield Problem("spec.cache.compiled.claimName", CLAIM_UNUSED)
     for path, limit in (
@@ -135,12 +132,6 @@ CEL = (
         f"{_ON_CLAIM} || !has(self.claimName)",
         CLAIM_UNUSED,
         ".claimName",
-    ),
-    CelRule(
-        "spec.cache.compiled",
-        f"!{_ON_CLAIM} || !has(self.sizeLimit)",
-        SIZE_LIMIT,
-        ".sizeLimit",
     ),
     *_amount_rules("spec.cache.compiled.sizeLimit", in_bytes=True),
     *_amount_rules("spec.cache.model.sizeLimit", in_bytes=True),

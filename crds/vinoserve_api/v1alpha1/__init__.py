@@ -11,7 +11,14 @@ from vinoserve_api.v1alpha1.accelerator_class import (
     DevicePluginAccess,
     HostPathAccess,
 )
-from vinoserve_api.v1alpha1.device import AcceleratorRequest, Hints, OperatorAffinity
+from vinoserve_api.v1alpha1.device import (
+    AcceleratorRequest,
+    Batching,
+    Hints,
+    OperatorAffinity,
+    Parity,
+    Tolerance,
+)
 from vinoserve_api.v1alpha1.inference_service import InferenceService, InferenceServiceSpec, Properties
 from vinoserve_api.v1alpha1.metadata import ClusterObjectMeta, ObjectMeta
 from vinoserve_api.v1alpha1.model import (
@@ -22,6 +29,7 @@ from vinoserve_api.v1alpha1.model import (
     Model,
     ModelTensor,
     Output,
+    OutputModelTensor,
 )
 from vinoserve_api.v1alpha1.pods import (
     Cache,
@@ -57,6 +65,9 @@ from vinoserve_api.v1alpha1.status import (
     Failure,
     InferenceServiceStatus,
     ModelStatus,
+    OutputParity,
+    ParityStatus,
+    Placement,
     PodStatus,
     Startup,
     TensorStatus,
@@ -71,6 +82,7 @@ from vinoserve_api.v1alpha1.values import (
     MAX_SIZE,
     RENDER_GID_LABEL,
     VERSION,
+    YUV_FORMATS,
     AnnotationMap,
     ColorFormat,
     DeviceType,
@@ -83,6 +95,7 @@ from vinoserve_api.v1alpha1.values import (
     LabelValue,
     Layout,
     ModelColorFormat,
+    ModelFormat,
     ObjectName,
     OnFallback,
     Quantity,
@@ -101,12 +114,14 @@ __all__ = [
     "RENDER_GID_LABEL",
     "SERVED_NAME",
     "VERSION",
+    "YUV_FORMATS",
     "AcceleratorClass",
     "AcceleratorClassSpec",
     "AcceleratorClassStatus",
     "AcceleratorRequest",
     "Affinity",
     "AnnotationMap",
+    "Batching",
     "Cache",
     "ClientTensor",
     "ClusterObjectMeta",
@@ -139,6 +154,7 @@ __all__ = [
     "Model",
     "ModelCache",
     "ModelColorFormat",
+    "ModelFormat",
     "ModelStatus",
     "ModelTensor",
     "NodeAffinity",
@@ -150,6 +166,11 @@ __all__ = [
     "OnFallback",
     "OperatorAffinity",
     "Output",
+    "OutputModelTensor",
+    "OutputParity",
+    "Parity",
+    "ParityStatus",
+    "Placement",
     "PodAffinity",
     "PodAffinityTerm",
     "PodStatus",
@@ -164,6 +185,7 @@ __all__ = [
     "Startup",
     "TensorStatus",
     "Text",
+    "Tolerance",
     "Toleration",
     "TopologySpreadConstraint",
     "Warmup",

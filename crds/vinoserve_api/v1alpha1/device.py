@@ -6,7 +6,7 @@ from pydantic import Field
 
 from vinoserve_api.base import Document
 from vinoserve_api.fields import IntOrText
-from vinoserve_api.v1alpha1.values import ObjectName
+from vinoserve_api.v1alpha1.values import FiniteFloat, ObjectName, Text
 
 
 class Hints(Document):
@@ -53,3 +53,44 @@ class OperatorAffinity(Document):
 class AcceleratorRequest(Document):
     class_: ObjectName = Field(alias="class", description="Name of an AcceleratorClass.")
     count: Annotated[int, Field(ge=1, le=64)] = Field(1, description="Units a pod gets.")
+
+
+class Batching(Document):
+    """Requests of several clients become one inference."""
+
+    max_batch_size: Annotated[int, Field(ge=2, le=1024)] | None = Field(
+        None,
+        description="Most samples in one inference. With BATCH:DEVICE its batch size; else the model needs a dynamic batch.",
+    )
+    timeout_milliseconds: Annotated[int, Field(ge=0, le=10_000)] | None = Field(
+        None,
+        description="How long a sample waits for others. Left out: with BATCH OpenVINO's 1000, else 0: whatever "
+        "waits while the device is busy goes together.",
+    )
+
+
+class Tolerance(Document):
+    """An element is right where |target - reference| <= atol + rtol * |reference|."""
+
+    rtol: Annotated[FiniteFloat, Field(ge=0)] = Field(0.01, description="Relative part.")
+    atol: Annotated[FiniteFloat, Field(ge=0)] = Field(0.01, description="Absolute part.")
+    cosine: Annotated[FiniteFloat, Field(ge=-1, le=1)] | None = Field(
+        None, description="Smallest cosine similarity of a whole output, instead of the rule by element."
+    )
+
+
+class Parity(Document):
+    """Before Ready, the same inputs go through the target and through the CPU in f32."""
+
+    samples: Text | None = Field(
+        None,
+        description="An .npz file, or a folder of them, beside the model: an array by input's name.",
+    )
+    random: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="How many random samples, always the same ones."
+    )
+    reference: Literal["CPU"] = Field("CPU", description="The device that is believed, in f32.")
+    tolerance: Tolerance = Field(Tolerance(), description="What counts as equal.")
+    on_mismatch: Literal["Fail", "Warn"] = Field(
+        "Fail", description="Fail: never Ready. Warn: said in status."
+    )

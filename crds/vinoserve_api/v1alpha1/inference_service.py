@@ -7,7 +7,7 @@ from pydantic import Field
 from vinoserve_api.base import Document
 from vinoserve_api.device import MAX_TARGET_LENGTH
 from vinoserve_api.fields import Matches
-from vinoserve_api.v1alpha1.device import AcceleratorRequest, Hints, OperatorAffinity
+from vinoserve_api.v1alpha1.device import AcceleratorRequest, Batching, Hints, OperatorAffinity, Parity
 from vinoserve_api.v1alpha1.metadata import ObjectMeta
 from vinoserve_api.v1alpha1.model import Model
 from vinoserve_api.v1alpha1.pods import Cache, Limits, PodTemplate, Resources, Rollout, Warmup
@@ -43,6 +43,12 @@ class InferenceServiceSpec(Document):
     )
     operator_affinity: Annotated[tuple[OperatorAffinity, ...], Field(max_length=16)] = Field(
         (), description="With HETERO: operators that shall run on one of its devices."
+    )
+    batching: Batching | None = Field(
+        None, description="Put requests together; with BATCH:DEVICE on the device, else in the server."
+    )
+    parity: Parity | None = Field(
+        None, description="Compare the target's results with the CPU's before the service is ready."
     )
     on_fallback: OnFallback | None = Field(
         None,

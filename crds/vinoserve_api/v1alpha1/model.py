@@ -12,6 +12,7 @@ from vinoserve_api.v1alpha1.values import (
     FiniteFloat,
     Layout,
     ModelColorFormat,
+    ModelFormat,
     ObjectName,
     Shape,
     Text,
@@ -43,6 +44,10 @@ class ClientTensor(Document):
     color_format: ColorFormat | None = Field(
         None, description="Colour format of the pictures that clients send."
     )
+    encoding: Literal["none", "image"] = Field(
+        "none",
+        description="image: clients send JPEG or PNG files as BYTES, one element a picture; they are decoded first.",
+    )
 
 
 class ModelTensor(Document):
@@ -58,6 +63,12 @@ class Input(Document):
     shape: Shape | None = Field(
         None, description="Shape to give the model: static is fastest, bounded beats dynamic."
     )
+    buckets: Annotated[tuple[Shape, ...], Field(min_length=1, max_length=16)] | None = Field(
+        None,
+        description="Instead of shape: fixed shapes, each compiled; a request is padded to the smallest that holds it, "
+        "and its results are cut back. For models whose shapes change, on devices that want them fixed.",
+    )
+    pad_value: FiniteFloat = Field(0.0, description="With buckets: what a request is padded with.")
     layout: Layout | None = Field(None, description="The model's layout, such as NCHW.")
     client: ClientTensor | None = Field(
         None, description="What clients send, where it differs; the conversion is compiled into the model."
@@ -74,9 +85,19 @@ class Input(Document):
     )
 
 
+class OutputModelTensor(Document):
+    """What the model gives, where its file doesn't say."""
+
+    layout: Layout | None = Field(None, description="The model's layout, such as NCHW.")
+
+
 class Output(Document):
     name: Text = Field(description='The model\'s own output name, or its index ("0").')
     element_type: ElementType | None = Field(None, description="Element type that clients get.")
+    layout: Layout | None = Field(None, description="Layout that clients get, such as NHWC.")
+    model: OutputModelTensor | None = Field(
+        None, description="What the model gives, where its file doesn't say."
+    )
 
 
 class Model(Document):
@@ -84,7 +105,7 @@ class Model(Document):
         description="Where the model is: https://HOST/PATH (http:// with a digest), pvc://CLAIM/PATH, or file:PATH "
         "in the pod. A file, a folder, or a .tar, .tar.gz, .tar.bz2, .tar.xz or .zip of one."
     )
-    format: Literal["openvino", "onnx"] | None = Field(None, description="Left out: told from the files.")
+    format: ModelFormat | None = Field(None, description="Left out: told from the files.")
     digest: (
         Annotated[
             str,

@@ -17,7 +17,10 @@ class CompiledCache(Document):
         "EmptyDir",
         description="EmptyDir: as long as the pod lives. PersistentVolumeClaim: shared, outlives pods.",
     )
-    size_limit: Quantity | None = Field(None, description="Size limit of the EmptyDir.")
+    size_limit: Quantity | None = Field(
+        None,
+        description="Most that compiled models may take: past it the least recently used go; of an EmptyDir its size limit, too.",
+    )
     claim_name: ObjectName | None = Field(
         None, description="The PersistentVolumeClaim, in the same namespace."
     )
@@ -63,6 +66,9 @@ class Limits(Document):
     )
     request_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         30, description="Longest a request may take, waiting included (504)."
+    )
+    max_image_pixels: Quantity = Field(
+        "64M", description="Largest picture that client.encoding image decodes, in pixels (400)."
     )
 
 

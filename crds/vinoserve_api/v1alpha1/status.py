@@ -33,6 +33,10 @@ class TensorStatus(StatusDocument):
 class ModelStatus(StatusDocument):
     uri: str
     digest: str | None = Field(None, description="What was fetched, as sha256:….")
+    revision: str | None = Field(
+        None,
+        description="What the uri's branch, tag or version was when it was fetched: a commit, an ETag, a digest.",
+    )
     format: str | None = None
     size_bytes: int | None = None
     inputs: tuple[TensorStatus, ...] = ()
@@ -56,6 +60,33 @@ class Startup(StatusDocument):
     compile_seconds: float | None = None
     cache_hit: bool | None = Field(None, description="The compiled model came from the cache.")
     warmup_seconds: float | None = None
+    parity_seconds: float | None = None
+
+
+class Placement(StatusDocument):
+    """How many operators of the model a device runs (HETERO)."""
+
+    device: str
+    operators: int
+
+
+class OutputParity(StatusDocument):
+    """How far an output on the target is from the reference, over all samples."""
+
+    name: str
+    max_absolute_error: float | None = Field(None, description="Null where a result is not finite.")
+    max_relative_error: float | None = None
+    cosine: float | None = Field(None, description="Of the least similar sample.")
+    passed: bool
+
+
+class ParityStatus(StatusDocument):
+    """The target's results beside the reference's."""
+
+    passed: bool
+    samples: int
+    reference: str
+    outputs: tuple[OutputParity, ...] = ()
 
 
 class PodStatus(StatusDocument):
@@ -89,6 +120,8 @@ class InferenceServiceStatus(StatusDocument):
     effective: tuple[EffectiveProperty, ...] = Field(
         (), description="Properties where OpenVINO took something else than was asked for."
     )
+    placement: tuple[Placement, ...] = Field((), description="With HETERO: how many operators run where.")
+    parity: ParityStatus | None = Field(None, description="With spec.parity: the newest ready pod's figures.")
     startup: Startup | None = Field(None, description="What the newest ready pod's start was spent on.")
     pods: tuple[PodStatus, ...] = Field((), description="At most 20 pods, the unhealthy first.")
     failure: Failure | None = Field(None, description="What went wrong last, while it is wrong.")

@@ -16,10 +16,25 @@ RENDER_GID_LABEL = f"{GROUP}/render-gid"
 ElementType = Literal[
     "boolean", "f16", "bf16", "f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64"
 ]
-ColorFormat = Literal["RGB", "BGR", "RGBX", "BGRX", "GRAY"]
+ColorFormat = Literal[
+    "RGB",
+    "BGR",
+    "RGBX",
+    "BGRX",
+    "GRAY",
+    "NV12_SINGLE_PLANE",
+    "NV12_TWO_PLANES",
+    "I420_SINGLE_PLANE",
+    "I420_THREE_PLANES",
+]
 ModelColorFormat = Literal["RGB", "BGR", "GRAY"]
-CHANNELS: Final[dict[str, int]] = {"RGB": 3, "BGR": 3, "RGBX": 4, "BGRX": 4, "GRAY": 1}
+YUV_FORMATS: Final = ("NV12_SINGLE_PLANE", "NV12_TWO_PLANES", "I420_SINGLE_PLANE", "I420_THREE_PLANES")
+CHANNELS: Final[dict[str, int]] = {
+    **{"RGB": 3, "BGR": 3, "RGBX": 4, "BGRX": 4, "GRAY": 1},
+    **dict.fromkeys(YUV_FORMATS, 1),
+}
 """How many channels a picture has, by its colour format."""
+ModelFormat = Literal["openvino", "onnx", "paddle", "tensorflow", "tflite"]
 DeviceType = Literal["GPU", "NPU"]
 OnFallback = Literal["Fail", "Warn", "Allow"]
 

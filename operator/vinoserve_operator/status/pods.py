@@ -38,6 +38,7 @@ _PHASES: Final = {
     "Fetching": (ProgressReason.FETCHING, "the model is being fetched"),
     "Reading": (ProgressReason.READING, "the model is being read"),
     "Compiling": (ProgressReason.COMPILING, "the model is being compiled for the device"),
+    "Comparing": (ProgressReason.COMPARING, "the device's results are being compared with the CPU's"),
     "WarmingUp": (ProgressReason.WARMING_UP, "the first inferences are being run"),
     "Ready": (ProgressReason.WARMING_UP, "the model is loaded, the pod is about to be ready"),
     "Draining": (ProgressReason.DRAINING, "the pod answers its last requests and ends"),

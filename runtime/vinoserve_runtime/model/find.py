@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import Final
 
 from vinoserve_api.conditions import FailureReason
+from vinoserve_api.v1alpha1 import ModelFormat
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.digest import list_files
 
-Format = Literal["openvino", "onnx"]
-
-_SUFFIXES: Final[dict[str, Format]] = {".xml": "openvino", ".onnx": "onnx"}
+_SUFFIXES: Final[dict[str, ModelFormat]] = {".xml": "openvino", ".onnx": "onnx"}
 _SHOWN: Final = 10
 
 
-def find_model(root: Path, wanted: Format | None) -> tuple[Path, Format]:
+def find_model(root: Path, wanted: ModelFormat | None) -> tuple[Path, ModelFormat]:
     """The one model at `root`. Raises ModelNotFound, or ModelInvalid that names the candidates where there are several."""
     if root.is_file():
         return root, wanted or tell_format(root, root.name)
@@ -43,7 +42,7 @@ def find_model(root: Path, wanted: Format | None) -> tuple[Path, Format]:
     return candidates[0]
 
 
-def tell_format(path: Path, name: str) -> Format:
+def tell_format(path: Path, name: str) -> ModelFormat:
     """The format of a single file, told from its name and, where that says nothing, its first bytes."""
     known = _SUFFIXES.get(PurePosixPath(name).suffix)
     if known is not None:

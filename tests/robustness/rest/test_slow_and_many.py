@@ -85,7 +85,12 @@ def server_of_adder():
 def test_a_client_that_reads_nothing_is_not_written_to_for_ever() -> None:
     """Answers wait in the kernel and one of our buffers; nothing more is read from such a client."""
     engine = FakeEngine([tensor("x", "UINT8", -1)], [tensor("y", "UINT8", -1)], list)
-    limits = RuntimeLimits(max_request_bytes=8 << 20, max_queued_requests=4, request_timeout_seconds=60)
+    limits = RuntimeLimits(
+        max_request_bytes=8 << 20,
+        max_queued_requests=4,
+        request_timeout_seconds=60,
+        max_image_pixels=64_000_000,
+    )
     size = 4 << 20
     item = {"name": "x", "datatype": "UINT8", "shape": [size], "parameters": {"binary_data_size": size}}
     header = orjson.dumps({"inputs": [item], "parameters": {"binary_data_output": True}})
@@ -108,7 +113,12 @@ def test_a_client_that_reads_nothing_is_not_written_to_for_ever() -> None:
 
 
 def test_lengths_that_are_lies_cost_no_memory() -> None:
-    limits = RuntimeLimits(max_request_bytes=64 << 20, max_queued_requests=4, request_timeout_seconds=60)
+    limits = RuntimeLimits(
+        max_request_bytes=64 << 20,
+        max_queued_requests=4,
+        request_timeout_seconds=60,
+        max_image_pixels=64_000_000,
+    )
     with serving(make_adder(), limits) as server:
         before = psutil.Process().memory_info().rss
         wires = [Wire(server) for _ in range(100)]
@@ -144,7 +154,12 @@ def test_four_times_too_much_is_refused_and_the_rest_is_served() -> None:
         time.sleep(0.002)
         return [given[0] + np.float32(1)]
 
-    limits = RuntimeLimits(max_request_bytes=1 << 20, max_queued_requests=7, request_timeout_seconds=60)
+    limits = RuntimeLimits(
+        max_request_bytes=1 << 20,
+        max_queued_requests=7,
+        request_timeout_seconds=60,
+        max_image_pixels=64_000_000,
+    )
     longest = 0
 
     async def watched(given):

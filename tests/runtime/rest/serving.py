@@ -18,7 +18,9 @@ from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.metrics import Metrics
 from vinoserve_runtime.tensors import NUMPY_DTYPES, Array, TensorInfo
 
-LIMITS = RuntimeLimits(max_request_bytes=1 << 20, max_queued_requests=4, request_timeout_seconds=30)
+LIMITS = RuntimeLimits(
+    max_request_bytes=1 << 20, max_queued_requests=4, request_timeout_seconds=30, max_image_pixels=64_000_000
+)
 
 
 def tensor(name: str, datatype: str, *sizes: int | tuple[int, int | None]) -> TensorInfo:

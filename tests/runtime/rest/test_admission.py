@@ -40,7 +40,10 @@ class Gate:
 
 def limits(queued: int = 3, seconds: int = 60) -> RuntimeLimits:
     return RuntimeLimits(
-        max_request_bytes=1 << 20, max_queued_requests=queued, request_timeout_seconds=seconds
+        max_request_bytes=1 << 20,
+        max_queued_requests=queued,
+        request_timeout_seconds=seconds,
+        max_image_pixels=64_000_000,
     )
 
 

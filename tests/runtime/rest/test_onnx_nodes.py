@@ -20,7 +20,9 @@ from vinoserve_runtime.protocol.raw import array_from_raw, raw_from_array
 from vinoserve_runtime.tensors import NUMPY_DTYPES, Array, TensorInfo
 
 SAMPLE = 150
-LIMITS = RuntimeLimits(max_request_bytes=64 << 20, max_queued_requests=4, request_timeout_seconds=60)
+LIMITS = RuntimeLimits(
+    max_request_bytes=64 << 20, max_queued_requests=4, request_timeout_seconds=60, max_image_pixels=64_000_000
+)
 CONFIG = make_config("file:model.onnx", hints={"inferencePrecision": "f32"})
 
 
