@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from time import perf_counter
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from vinoserve_api.contract import RuntimeLimits
 from vinoserve_runtime.metrics import Metrics
@@ -27,13 +27,6 @@ SETTLE_SECONDS: Final = 3.0
 learn with a delay that a server isn't ready any more."""
 
 
-class PooledEngine(Engine, Protocol):
-    @property
-    def size(self) -> int:
-        """How many inferences run at once."""
-        ...
-
-
 class Dataplane:
     """Belongs to one event loop. Answers health and metadata from the start, inference between attach and detach."""
 
@@ -45,7 +38,7 @@ class Dataplane:
         self.draining = False
         self._refusing = False
         self._admitted = 0
-        self._engine: PooledEngine | None = None
+        self._engine: Engine | None = None
         self._signature: Signature | None = None
         self._running = 0
         self._waiting: OrderedDict[asyncio.Future[None], asyncio.Task[Any]] = OrderedDict()
@@ -68,7 +61,7 @@ class Dataplane:
         """Requests that wait for the engine."""
         return len(self._waiting)
 
-    def attach(self, engine: PooledEngine) -> None:
+    def attach(self, engine: Engine) -> None:
         """From now on requests are let through to `engine`."""
         self._engine = engine
         self._signature = Signature(engine.inputs, engine.outputs)

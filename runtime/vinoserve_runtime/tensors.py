@@ -41,6 +41,8 @@ class TensorInfo:
     """-1 where any size may come, or any size within `bounds`."""
     bounds: tuple[tuple[int, int | None], ...]
     """Smallest and largest size of each dimension; None: no upper bound."""
+    buckets: tuple[tuple[int, ...], ...] = ()
+    """Where not every shape within `bounds` may come: those that one of these holds."""
 
 
 class Engine(Protocol):
@@ -52,10 +54,16 @@ class Engine(Protocol):
     @property
     def outputs(self) -> tuple[TensorInfo, ...]: ...
 
+    @property
+    def size(self) -> int:
+        """How many requests it takes at once; others wait outside, where they are counted and can be refused."""
+        ...
+
     async def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """One inference: a C-contiguous array per input, in the order of `inputs`; an array per output.
 
         The arrays were checked against `inputs`. They are only read, and must not change until the result is
-        there; the result belongs to the caller. Raises `errors.InferenceError` where the engine fails.
+        there; the result belongs to the caller. Raises `errors.InferenceError` where the engine fails, and
+        `protocol.errors.InvalidRequestError` where arrays that are right one by one don't fit together.
         """
         ...

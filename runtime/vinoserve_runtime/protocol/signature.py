@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import prod
+from operator import le
 from typing import Final, TypeVar
 
 from vinoserve_runtime.protocol.errors import InvalidRequestError
@@ -76,10 +77,19 @@ def check_shape(info: TensorInfo, shape: object) -> tuple[int, ...]:
         if size < least or (most is not None and size > most):
             raise InvalidRequestError(
                 f"{label('input', info.name)}: shape {shown(shape)} doesn't fit; the model takes {allowed_shape(info)}"
+                f"{_largest_bucket(info)}"
             )
+    if info.buckets and not any(all(map(le, shape, bucket)) for bucket in info.buckets):
+        raise InvalidRequestError(
+            f"{label('input', info.name)}: no bucket holds shape {shown(shape)}{_largest_bucket(info)}"
+        )
     if prod(size or 1 for size in shape) > MAX_ELEMENTS:
         raise InvalidRequestError(f"{label('input', info.name)}: shape {shown(shape)} is too large")
     return tuple(shape)
+
+
+def _largest_bucket(info: TensorInfo) -> str:
+    return f"; its largest bucket is {list(max(info.buckets, key=prod))}" if info.buckets else ""
 
 
 def allowed_shape(info: TensorInfo) -> str:
