@@ -157,6 +157,8 @@ class RuntimeReport(ContractDocument):
         description="Whether the execution devices are what was asked for; null while nothing is compiled.",
     )
     effective: tuple[EffectiveProperty, ...] = ()
+    streams: int | None = Field(None, description="NUM_STREAMS, as OpenVINO took it; null where it has none.")
+    infer_requests: int | None = Field(None, description="How many inferences can run at once.")
     placement: tuple[Placement, ...] = ()
     parity: ParityStatus | None = None
     startup: Startup = Startup()
