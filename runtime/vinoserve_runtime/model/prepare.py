@@ -1,16 +1,18 @@
 """From a file to the graph that is compiled: read, reshaped, with pre- and postprocessing built in."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
 from vinoserve_api.contract import RuntimeConfig
+from vinoserve_api.v1alpha1 import Input, Output
 from vinoserve_runtime.model.names import find_ports, make_names
 from vinoserve_runtime.model.onnx_names import read_graph_names
 from vinoserve_runtime.model.preprocess import add_processing
 from vinoserve_runtime.model.read import read_model
-from vinoserve_runtime.model.reshape import reshape_inputs
+from vinoserve_runtime.model.reshape import count_buckets, reshape_inputs
 
 _ARITHMETIC: Final = frozenset(
     {"Add", "Subtract", "Multiply", "Divide", "Power", "Mod", "FloorMod", "ReduceSum", "ReduceProd"}
@@ -25,6 +27,18 @@ class PreparedModel:
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    buckets: tuple[Any, ...] = ()
+    """The graph with the shapes of each bucket, the smallest first; `model` then takes any shape and isn't compiled."""
+    pad_values: Mapping[str, float] = field(default_factory=dict)
+    """By the name of each input that has buckets."""
+    input_layouts: Mapping[str, str] = field(default_factory=dict)
+    """What the dimensions mean to clients, by the name of each input of which the spec says it."""
+    output_layouts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def variants(self) -> tuple[Any, ...]:
+        """What is compiled, at least one."""
+        return self.buckets or (self.model,)
 
 
 def prepare_model(core: Any, path: Path, config: RuntimeConfig) -> PreparedModel:
@@ -35,9 +49,52 @@ def prepare_model(core: Any, path: Path, config: RuntimeConfig) -> PreparedModel
     output_names = make_names(model.outputs, graph_outputs)
     inputs = find_ports("inputs", [entry.name for entry in config.inputs], input_names)
     outputs = find_ports("outputs", [entry.name for entry in config.outputs], output_names)
+    buckets: list[Any] = []
+    for bucket in range(count_buckets(config.inputs)):
+        clone = model.clone()
+        reshape_inputs(clone, config.inputs, inputs, bucket)
+        buckets.append(add_processing(clone, config.inputs, inputs, config.outputs, outputs))
     reshape_inputs(model, config.inputs, inputs)
     model = add_processing(model, config.inputs, inputs, config.outputs, outputs)
-    return PreparedModel(model, input_names, output_names, tuple(_find_narrowed(model, input_names)))
+    return PreparedModel(
+        model,
+        input_names,
+        output_names,
+        tuple(_find_narrowed(model, input_names)),
+        buckets=tuple(sorted(buckets, key=_count_elements)),
+        pad_values={
+            input_names[at]: entry.pad_value
+            for entry, at in zip(config.inputs, inputs, strict=True)
+            if entry.buckets is not None
+        },
+        input_layouts={
+            input_names[at]: layout
+            for entry, at in zip(config.inputs, inputs, strict=True)
+            if (layout := _client_layout(entry))
+        },
+        output_layouts={
+            output_names[at]: layout
+            for entry, at in zip(config.outputs, outputs, strict=True)
+            if (layout := _output_layout(entry))
+        },
+    )
+
+
+def _client_layout(entry: Input) -> str | None:
+    return (entry.client.layout if entry.client else None) or entry.layout
+
+
+def _output_layout(entry: Output) -> str | None:
+    return entry.layout or (entry.model.layout if entry.model else None)
+
+
+def _count_elements(model: Any) -> int:
+    """Of all inputs with fixed shapes; one with another counts for nothing."""
+    return sum(
+        prod(port.get_partial_shape().to_shape())
+        for port in model.inputs
+        if port.get_partial_shape().is_static
+    )
 
 
 def _find_narrowed(model: Any, names: Sequence[str]) -> Iterator[str]:

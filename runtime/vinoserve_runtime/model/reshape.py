@@ -1,4 +1,4 @@
-"""Give a model's inputs the shapes that the spec says: fixed, bounded, dynamic."""
+"""Give a model's inputs the shapes that the spec says: fixed, bounded, dynamic, or those of a bucket."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,31 +36,41 @@ def _show_dimension(dimension: Any) -> str:
     return "-1" if high < 0 or high >= 2**31 - 1 else f"{low}..{high}"
 
 
-def reshape_inputs(model: Any, entries: Sequence[Input], indices: Sequence[int]) -> None:
-    """`indices`: the model's input for each entry. Raises InvalidShape that says what the model has."""
+def count_buckets(entries: Sequence[Input]) -> int:
+    """0 where no input has any; the rules see to it that all have equally many."""
+    return max((len(entry.buckets) for entry in entries if entry.buckets is not None), default=0)
+
+
+def reshape_inputs(
+    model: Any, entries: Sequence[Input], indices: Sequence[int], bucket: int | None = None
+) -> None:
+    """`indices`: the model's input for each entry; `bucket`: which of their buckets, None leaves inputs with buckets as they are.
+
+    Raises InvalidShape that says what the model has.
+    """
     wanted: dict[int, Any] = {}
+    fields: dict[int, str] = {}
     for number, (entry, index) in enumerate(zip(entries, indices, strict=True)):
-        if entry.shape is None:
+        field, wish = f"spec.model.inputs[{number}].shape", entry.shape
+        if entry.buckets is not None and bucket is not None:
+            field, wish = f"spec.model.inputs[{number}].buckets[{bucket}]", entry.buckets[bucket]
+        if wish is None:
             continue
-        own, shape = model.inputs[index].get_partial_shape(), make_partial_shape(entry.shape)
-        if own.rank.is_static and own.rank.get_length() != len(entry.shape):
+        own, shape = model.inputs[index].get_partial_shape(), make_partial_shape(wish)
+        if own.rank.is_static and own.rank.get_length() != len(wish):
             raise StartupError(
                 FailureReason.INVALID_SHAPE,
-                f"spec.model.inputs[{number}].shape: {show_shape(shape)} has {len(entry.shape)} dimensions, the model's input "
+                f"{field}: {show_shape(shape)} has {len(wish)} dimensions, the model's input "
                 f"{entry.name!r} has {own.rank.get_length()}: {show_shape(own)}",
             )
         wanted[index] = shape
+        fields[index] = f"{field} {show_shape(shape)} (the model has {show_shape(own)})"
     if not wanted:
         return
-    before = [show_shape(port.get_partial_shape()) for port in model.inputs]
     try:
         model.reshape(wanted)
     except RuntimeError as error:
-        fields = ", ".join(
-            f"spec.model.inputs[{number}].shape {show_shape(wanted[index])} (the model has {before[index]})"
-            for number, index in enumerate(indices)
-            if index in wanted
-        )
         raise StartupError(
-            FailureReason.INVALID_SHAPE, f"{fields}: the model can't be given this shape: {explain(error)}"
+            FailureReason.INVALID_SHAPE,
+            f"{', '.join(fields.values())}: the model can't be given this shape: {explain(error)}",
         ) from error
