@@ -8,13 +8,10 @@ LATE_SECONDS: Final = 5.0
 """What draining takes on top of the longest request; a pod's grace period has 15 s on top of it."""
 
 WATCH_SECONDS: Final = 1.0
-"""Between two looks at the engine's errors, and at AUTO's device while another stands in for it."""
+"""Between two looks at AUTO's device while another stands in for it."""
 
 OBSERVE_SECONDS: Final = 10.0
 """Between two looks at the execution devices and effective properties of a model that serves."""
-
-MAX_CONSECUTIVE_ERRORS: Final = 5
-"""Failed inferences in a row that make the engine prove that it still works."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vinoserve_runtime.engine.health import Faults
 from vinoserve_runtime.errors import InferenceError
 from vinoserve_runtime.ov import ov
 from vinoserve_runtime.ov_errors import explain
@@ -41,6 +42,7 @@ class InferRequestPool:
     """The `Engine`. Belongs to the event loop that it is made on; `infer` is called there and nowhere else.
 
     `on_cpu`: the CPU alone runs it; then, where shapes are static too, an inference always takes the same time.
+    `faults`: where failures are counted.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class InferRequestPool:
         size: int,
         *,
         on_cpu: bool,
+        faults: Faults,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._inputs = inputs
@@ -66,8 +69,7 @@ class InferRequestPool:
         self._watch: asyncio.TimerHandle | None = None
         self._is_steady = on_cpu and None not in self._shapes
         self._is_quick = False
-        self.errors = 0
-        self.consecutive_errors = 0
+        self._faults = faults
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
@@ -129,7 +131,7 @@ class InferRequestPool:
             raise self._fail(error) from error
         finally:
             self._release(slot)
-        self.consecutive_errors = 0
+        self._faults.in_a_row = 0
         return result
 
     def _make_slot(self, compiled: Any) -> _Slot:
@@ -176,7 +178,7 @@ class InferRequestPool:
         except Exception as error:  # noqa: BLE001  OpenVINO raises RuntimeError and what lies below it
             self._settle(slot, future, self._fail(error))
         else:
-            self.consecutive_errors = 0
+            self._faults.in_a_row = 0
             self._settle(slot, future, result)
 
     def _settle(
@@ -190,9 +192,9 @@ class InferRequestPool:
         self._release(slot)
 
     def _fail(self, error: Exception) -> InferenceError:
-        self.errors += 1
-        self.consecutive_errors += 1
-        return InferenceError(explain(error))
+        failure = InferenceError(explain(error))
+        self._faults.note(str(failure))
+        return failure
 
     def _release(self, slot: _Slot) -> None:
         slot.future = None

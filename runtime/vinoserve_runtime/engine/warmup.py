@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from vinoserve_api.conditions import FailureReason
+from vinoserve_runtime.engine.health import Faults
 from vinoserve_runtime.engine.pool import InferRequestPool
 from vinoserve_runtime.errors import InferenceError, StartupError
 from vinoserve_runtime.tensors import NUMPY_DTYPES, Array, TensorInfo
@@ -26,8 +27,10 @@ def make_tensor(tensor: TensorInfo, fill: int) -> Array:
 class WarmUp:
     """Knows, after `run`, whether there is an input that the model takes."""
 
-    def __init__(self, pool: InferRequestPool, requests: int) -> None:
+    def __init__(self, pool: InferRequestPool, faults: Faults, requests: int) -> None:
+        """`faults`: the pool's, which forget what the model refused here."""
         self._pool = pool
+        self._faults = faults
         self._requests = requests
         self._working: list[Array] | None = None
         self.last_error = ""
@@ -46,7 +49,7 @@ class WarmUp:
                     await self._infer(arrays)
                 await self._pool.learn_speed(arrays)
                 return ()
-        self._pool.consecutive_errors = 0
+        self._faults.forget()
         shapes = ", ".join(
             f"{tensor.name} {list(make_tensor(tensor, 0).shape)}" for tensor in self._pool.inputs
         )

@@ -6,6 +6,7 @@ from typing import Any
 from tests.runtime.configs import make_config
 from vinoserve_api.contract import RuntimeConfig
 from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan, prepare_core
+from vinoserve_runtime.engine.health import Faults
 from vinoserve_runtime.engine.pool import InferRequestPool
 from vinoserve_runtime.model.prepare import prepare_model
 from vinoserve_runtime.ov import ov
@@ -24,7 +25,14 @@ def compile_config(path: Path, config: RuntimeConfig, cache_dir: Path | None = N
     return compile_model(core, prepare_model(core, path, config), config, plan, cache_dir)
 
 
-def make_pool(model: CompiledModel, size: int | None = None) -> InferRequestPool:
+def make_pool(
+    model: CompiledModel, size: int | None = None, faults: Faults | None = None
+) -> InferRequestPool:
     return InferRequestPool(
-        model.compiled, model.inputs, model.outputs, size or model.infer_requests, on_cpu=model.on_cpu
+        model.compiled,
+        model.inputs,
+        model.outputs,
+        size or model.infer_requests,
+        on_cpu=model.on_cpu,
+        faults=faults or Faults(),
     )

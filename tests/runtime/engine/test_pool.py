@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.models import write_adder, write_classifier, write_identity, write_sum
 from tests.runtime.engine.compiling import F32, compile_file, make_pool
+from vinoserve_runtime.engine.health import Faults
 from vinoserve_runtime.engine.pool import InferRequestPool
 from vinoserve_runtime.engine.warmup import WarmUp, make_tensor
 from vinoserve_runtime.errors import InferenceError, StartupError
@@ -93,15 +94,16 @@ async def test_requests_of_any_length_at_once_each_get_their_own(
 
 
 async def test_a_failing_inference_says_why_and_the_pool_goes_on(tmp_path: Path) -> None:
-    pool = make_pool(compile_file(write_sum(tmp_path / "m.xml")), size=2)
+    faults = Faults()
+    pool = make_pool(compile_file(write_sum(tmp_path / "m.xml")), 2, faults)
     for _ in range(4):
         with pytest.raises(InferenceError, match="Add") as caught:
             await pool.infer([np.zeros(3, np.float32), np.zeros(4, np.float32)])
         assert "Exception from" not in str(caught.value)
-    assert pool.errors == pool.consecutive_errors == 4
+    assert faults.total == faults.in_a_row == 4
     (y,) = await pool.infer([np.zeros(3, np.float32), np.ones(3, np.float32)])
     np.testing.assert_array_equal(y, [1, 1, 1])
-    assert (pool.errors, pool.consecutive_errors) == (4, 0)
+    assert (faults.total, faults.in_a_row) == (4, 0)
     settle(pool)
 
 
@@ -126,9 +128,10 @@ async def test_a_cancelled_caller_takes_nothing_from_the_others(tmp_path: Path) 
 
 async def test_warm_up_takes_the_smallest_of_what_the_bounds_allow(tmp_path: Path) -> None:
     path = write_identity(tmp_path / "m.xml", [-1, -1, 3])
-    pool = make_pool(compile_file(path, inputs=[{"name": "x", "shape": ["2..7", -1, 3]}]))
+    faults = Faults()
+    pool = make_pool(compile_file(path, inputs=[{"name": "x", "shape": ["2..7", -1, 3]}]), faults=faults)
     assert make_tensor(pool.inputs[0], 1).shape == (2, 1, 3)
-    warm_up = WarmUp(pool, 3)
+    warm_up = WarmUp(pool, faults, 3)
     assert await warm_up.run() == ()
     assert await warm_up.proves_engine()
 
@@ -137,19 +140,20 @@ async def test_a_dynamic_model_that_refuses_the_smallest_input_is_served_with_a_
     tmp_path: Path,
 ) -> None:
     fields = {"inputs": [{"name": "a", "shape": ["2..7"]}, {"name": "b", "shape": ["3..7"]}]}
-    pool = make_pool(compile_file(write_sum(tmp_path / "m.xml"), **fields))
-    warm_up = WarmUp(pool, 3)
+    faults = Faults()
+    pool = make_pool(compile_file(write_sum(tmp_path / "m.xml"), **fields), faults=faults)
+    warm_up = WarmUp(pool, faults, 3)
     (warning,) = await warm_up.run()
     assert "a [2], b [3]" in warning
     assert await warm_up.proves_engine()
-    assert pool.consecutive_errors == 0
+    assert faults.in_a_row == 0
 
 
 class Broken:
     """A pool whose device is gone."""
 
     def __init__(self, pool: InferRequestPool) -> None:
-        self.inputs, self.consecutive_errors = pool.inputs, 0
+        self.inputs = pool.inputs
 
     async def infer(self, tensors: object) -> None:
         raise InferenceError("device lost")
@@ -158,4 +162,4 @@ class Broken:
 async def test_a_static_model_that_fails_its_warm_up_is_not_served(tmp_path: Path) -> None:
     pool = make_pool(compile_file(write_adder(tmp_path / "m.xml")))
     with pytest.raises(StartupError, match=r"x \[1, 4\].*device lost"):
-        await WarmUp(Broken(pool), 3).run()  # type: ignore[arg-type]
+        await WarmUp(Broken(pool), Faults(), 3).run()  # type: ignore[arg-type]

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from vinoserve_api.contract import RuntimeConfig
+from vinoserve_runtime.engine.assembly import assemble
 from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan
-from vinoserve_runtime.engine.pool import InferRequestPool
+from vinoserve_runtime.engine.health import Faults
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.prepare import prepare_model
 from vinoserve_runtime.ov import ov
@@ -45,9 +46,7 @@ async def main(config: RuntimeConfig, path: Path, cache: Path) -> dict[str, Any]
     plan = make_plan(core, config)
     model = compile_model(core, prepare_model(core, path, config), config, plan, cache)
     seen = until_settled(model)
-    pool = InferRequestPool(
-        model.compiled, model.inputs, model.outputs, model.infer_requests, on_cpu=model.on_cpu
-    )
+    pool = assemble(model, Faults()).pool
     inputs = [make_input(tensor) for tensor in model.inputs]
     outputs = await asyncio.gather(*(pool.infer(inputs) for _ in range(4)))
     state = model.observe()

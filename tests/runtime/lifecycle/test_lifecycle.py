@@ -167,9 +167,7 @@ async def test_an_engine_that_is_lost_takes_the_pod_with_it(
         await until(lambda: lifecycle.why_not_ready() is None, task)
 
         async def infer(self: InferRequestPool, tensors: object) -> None:
-            self.errors += 1
-            self.consecutive_errors += 1
-            raise InferenceError("device lost")
+            raise self._fail(RuntimeError("CL_DEVICE_NOT_AVAILABLE"))
 
         monkeypatch.setattr(InferRequestPool, "infer", infer)
         for _ in range(5):
@@ -177,8 +175,8 @@ async def test_an_engine_that_is_lost_takes_the_pod_with_it(
                 await lifecycle._dataplane.infer([np.zeros((1, 4), np.float32)])
         failure = await task
         assert failure is not None
-        assert failure.reason == FailureReason.INFERENCE_FAILED
-        assert "device lost" in failure.message
+        assert failure.reason == FailureReason.DEVICE_LOST
+        assert "CL_DEVICE_NOT_AVAILABLE" in failure.message
         assert lifecycle.why_not_live()
 
 
