@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from vinoserve_api.contract import RuntimeConfig
-from vinoserve_api.v1alpha1 import Input, Output
+from vinoserve_api.v1alpha1 import Output
 from vinoserve_runtime.model.names import find_ports, make_names
 from vinoserve_runtime.model.onnx_names import read_graph_names
-from vinoserve_runtime.model.preprocess import add_processing
+from vinoserve_runtime.model.planes import Planes
+from vinoserve_runtime.model.preprocess import Encoded, add_processing
 from vinoserve_runtime.model.read import read_model
 from vinoserve_runtime.model.reshape import count_buckets, reshape_inputs
 
@@ -34,6 +35,10 @@ class PreparedModel:
     input_layouts: Mapping[str, str] = field(default_factory=dict)
     """What the dimensions mean to clients, by the name of each input of which the spec says it."""
     output_layouts: Mapping[str, str] = field(default_factory=dict)
+    planes: tuple[Planes, ...] = ()
+    """Inputs that together are pictures."""
+    encoded: tuple[Encoded, ...] = ()
+    """Inputs for which clients send files."""
 
     @property
     def variants(self) -> tuple[Any, ...]:
@@ -43,45 +48,37 @@ class PreparedModel:
 
 def prepare_model(core: Any, path: Path, config: RuntimeConfig) -> PreparedModel:
     """Blocks while OpenVINO reads. Raises StartupError: ModelInvalid, InvalidInput, InvalidShape."""
-    model = read_model(core, path)
+    model = read_model(core, path, config.model.format)
     graph_inputs, graph_outputs = read_graph_names(path) if path.suffix == ".onnx" else ((), ())
     input_names = make_names(model.inputs, graph_inputs)
     output_names = make_names(model.outputs, graph_outputs)
     inputs = find_ports("inputs", [entry.name for entry in config.inputs], input_names)
     outputs = find_ports("outputs", [entry.name for entry in config.outputs], output_names)
+    in_entries = dict(zip(inputs, config.inputs, strict=True))
+    out_entries = dict(zip(outputs, config.outputs, strict=True))
     buckets: list[Any] = []
     for bucket in range(count_buckets(config.inputs)):
         clone = model.clone()
         reshape_inputs(clone, config.inputs, inputs, bucket)
-        buckets.append(add_processing(clone, config.inputs, inputs, config.outputs, outputs))
+        buckets.append(add_processing(clone, input_names, in_entries, out_entries).model)
     reshape_inputs(model, config.inputs, inputs)
-    model = add_processing(model, config.inputs, inputs, config.outputs, outputs)
+    processed = add_processing(model, input_names, in_entries, out_entries)
     return PreparedModel(
-        model,
-        input_names,
+        processed.model,
+        processed.input_names,
         output_names,
-        tuple(_find_narrowed(model, input_names)),
+        tuple(_find_narrowed(processed.model, processed.input_names)),
         buckets=tuple(sorted(buckets, key=_count_elements)),
         pad_values={
-            input_names[at]: entry.pad_value
-            for entry, at in zip(config.inputs, inputs, strict=True)
-            if entry.buckets is not None
+            input_names[at]: entry.pad_value for at, entry in in_entries.items() if entry.buckets is not None
         },
-        input_layouts={
-            input_names[at]: layout
-            for entry, at in zip(config.inputs, inputs, strict=True)
-            if (layout := _client_layout(entry))
-        },
+        input_layouts=processed.input_layouts,
         output_layouts={
-            output_names[at]: layout
-            for entry, at in zip(config.outputs, outputs, strict=True)
-            if (layout := _output_layout(entry))
+            output_names[at]: layout for at, entry in out_entries.items() if (layout := _output_layout(entry))
         },
+        planes=processed.planes,
+        encoded=processed.encoded,
     )
-
-
-def _client_layout(entry: Input) -> str | None:
-    return (entry.client.layout if entry.client else None) or entry.layout
 
 
 def _output_layout(entry: Output) -> str | None:
