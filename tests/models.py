@@ -10,7 +10,7 @@ import openvino as ov
 from onnx import TensorProto, helper, numpy_helper
 from openvino import opset15 as ops
 
-from tools.ppocr import recogniser
+from tools.models import fetch_model
 
 Shape = Sequence[int | str | None]
 
@@ -74,7 +74,7 @@ def write_classifier(path: Path) -> Path:
 
 def ppocr_recogniser() -> Path:
     """PP-OCRv4's text recogniser: ONNX, x [-1, 3, 48, -1] to [-1, -1, 6625]."""
-    return recogniser()
+    return fetch_model("ppocr-rec")
 
 
 def write_onnx(

@@ -9,7 +9,7 @@ from tools.demo import local
 from tools.demo.flow import read_metadata
 from tools.demo.infer import ask
 from tools.demo.ocr import decode, draw_line, read_alphabet
-from tools.ppocr import recogniser
+from tools.models import fetch_model
 from tools.toolbox.errors import ToolError
 
 
@@ -34,7 +34,7 @@ def test_a_server_that_ends_says_why(tmp_path: Path) -> None:
 
 
 def test_the_same_service_without_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = recogniser()
+    model = fetch_model("ppocr-rec")
     alphabet = read_alphabet(read_metadata(model, "character"))
     monkeypatch.setenv("VINOSERVE_CACHE", str(tmp_path))
     (tmp_path / "demo").mkdir()

@@ -22,7 +22,7 @@ from tools.demo.ocr import Picture, Reading, TextError, decode, draw_line, read_
 from tools.demo.options import Options
 from tools.demo.prepare import CLUSTER, find_gpu_resource, find_obstacle, prepare_current, prepare_devcluster
 from tools.demo.stages import stage
-from tools.ppocr import recogniser
+from tools.models import fetch_model
 from tools.toolbox.cache import cache_root
 from tools.toolbox.errors import ToolError
 from tools.toolbox.progress import say, show_time
@@ -35,7 +35,7 @@ def up(options: Options) -> int:
     work = cache_root() / "demo"
     work.mkdir(parents=True, exist_ok=True)
     with stage("Model: PP-OCRv4's text recogniser"):
-        model = recogniser()
+        model = fetch_model("ppocr-rec")
         alphabet = read_alphabet(read_metadata(model, "character"))
         picture = draw(options.text, alphabet, work / "line.png")
         digest = hashlib.sha256(model.read_bytes()).hexdigest()

@@ -4,10 +4,9 @@ from pathlib import Path
 
 from tools.demo import manifests
 from tools.demo.cluster import Access
-from tools.demo.manifests import MODELS, MODELS_FOLDER, NAMESPACE, SERVICE
+from tools.demo.manifests import MODEL_FILE, MODELS, MODELS_FOLDER, NAMESPACE, SERVICE
 from tools.demo.options import split_image
 from tools.demo.stages import stage
-from tools.ppocr import NAME as MODEL_FILE
 from tools.toolbox.errors import ToolError
 from tools.toolbox.progress import say
 

@@ -3,13 +3,14 @@
 from typing import Any
 
 from tools.demo.ocr import HEIGHT, WIDTH
-from tools.ppocr import NAME as MODEL_FILE
+from tools.models import MODELS as PACKAGED
 
 NAMESPACE = "vinoserve-demo"
 SERVICE = "ppocr"  # the InferenceService
 MODELS = "models"  # the pod and Service that the model is fetched from
 MODELS_PORT = 8080
 MODELS_FOLDER = "/models"
+MODEL_FILE = PACKAGED["ppocr-rec"].file_name
 INPUT = "x"
 RESTRICTED = "pod-security.kubernetes.io/enforce"
 

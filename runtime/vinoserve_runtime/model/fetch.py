@@ -14,6 +14,7 @@ from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.digest import Progress, digest_path, size_of
 from vinoserve_runtime.model.fetched import FILE_NAME, Fetched, read_fetched, write_fetched
 from vinoserve_runtime.model.find import find_model, tell_format
+from vinoserve_runtime.model.kinds import SUFFIXES, list_parts
 from vinoserve_runtime.model.unpack import is_archive, unpack
 from vinoserve_runtime.model.urls import show_uri
 
@@ -69,7 +70,7 @@ def _fetch(
         format=found,
         digest=digest,
         content_digest=digest if root == named else digest_path(root),
-        size_bytes=size_of(root) if root.is_dir() or path.suffix != ".xml" else _size_of_ir(path),
+        size_bytes=size_of(root) if root.is_dir() else sum(part.stat().st_size for part in list_parts(path)),
         seconds=round(monotonic() - started, 3),
         warnings=_make_warnings(source, path, named),
     )
@@ -163,7 +164,7 @@ def _lay_out(source: ModelSource, named: Path, model_dir: Path, *, is_ours: bool
 def _make_file_name(source: ModelSource, downloaded: Path) -> str:
     """The name that the uri ends in, with the suffix that OpenVINO tells the format from."""
     name = _UNSAFE.sub("_", Path(unquote(urlsplit(source.uri).path)).name).lstrip(".") or "model"
-    suffix = {"onnx": ".onnx", "openvino": ".xml"}[source.format or tell_format(downloaded, name)]
+    suffix = SUFFIXES[source.format or tell_format(downloaded, name)]
     return name if name.endswith(suffix) else name + suffix
 
 
@@ -194,14 +195,8 @@ def _resolve(uri: str, claim_dir: Path) -> Path:
     return path
 
 
-def _size_of_ir(path: Path) -> int:
-    weights = path.with_suffix(".bin")
-    return path.stat().st_size + (weights.stat().st_size if weights.is_file() else 0)
-
-
 def _make_warnings(source: ModelSource, path: Path, named: Path) -> tuple[str, ...]:
-    if source.digest is not None and path == named and path.suffix == ".xml":
-        return (
-            f"spec.model.digest covers {path.name} alone, not {path.with_suffix('.bin').name}: name the folder, and its digest",
-        )
+    beside = ", ".join(part.name for part in list_parts(path)[1:])
+    if source.digest is not None and path == named and beside:
+        return (f"spec.model.digest covers {path.name} alone, not {beside}: name the folder, and its digest",)
     return ()

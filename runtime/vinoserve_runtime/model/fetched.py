@@ -22,7 +22,7 @@ class Fetched(BaseModel):
 
     uri: str
     path: str
-    """The model file: `….onnx` or `….xml`."""
+    """The model's file; of a SavedModel its saved_model.pb."""
     root: str
     """The file or folder that the uri names, after unpacking."""
     format: str
