@@ -13,11 +13,17 @@ from vinoserve_api.contract import RuntimeLimits
 from vinoserve_runtime.metrics import Metrics
 from vinoserve_runtime.protocol.errors import (
     DeadlineExceededError,
+    InvalidRequestError,
     ModelNotFoundError,
+    NotOfferedError,
     NotReadyError,
     QueueFullError,
 )
-from vinoserve_runtime.protocol.metadata import make_model_metadata, make_server_metadata
+from vinoserve_runtime.protocol.metadata import (
+    make_model_metadata,
+    make_repository_index,
+    make_server_metadata,
+)
 from vinoserve_runtime.protocol.signature import Signature, shown
 from vinoserve_runtime.tensors import Array, Engine
 
@@ -103,6 +109,28 @@ class Dataplane:
         if self._signature is None:
             raise NotReadyError(f"model {shown(self.name)} is not loaded")
         return make_model_metadata(self.name, self.version, self._signature)
+
+    def repository_index(self, *, only_ready: bool) -> list[dict[str, str]]:
+        """The one model and whether it is ready; nothing where it isn't and `only_ready`."""
+        why_not = None
+        if self.draining:
+            why_not = "the server is shutting down"
+        elif self._engine is None:
+            why_not = "the model is not loaded"
+        if only_ready and why_not is not None:
+            return []
+        return make_repository_index(self.name, self.version, why_not)
+
+    def check_repository(self, name: str) -> None:
+        """Raises InvalidRequestError unless `name` is the empty one of the only repository."""
+        if name:
+            raise InvalidRequestError(f"no repository {shown(name)}: there is one, and it has no name")
+
+    def why_no_repository_change(self) -> NotOfferedError:
+        return NotOfferedError(
+            f"models are not loaded or unloaded on request: this server has {shown(self.name)} and nothing else; "
+            "change spec.model of its InferenceService, or apply another InferenceService"
+        )
 
     def check_model(self, name: str, version: str | None) -> None:
         """Raises ModelNotFoundError unless this is the model, and the version, that is served here."""

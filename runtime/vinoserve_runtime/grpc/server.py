@@ -4,15 +4,16 @@ import asyncio
 from typing import Final
 
 import grpc.aio
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.grpc.health import Health
+from vinoserve_runtime.grpc.methods import Methods
+from vinoserve_runtime.grpc.reflection import make_reflection_handler
 from vinoserve_runtime.grpc.service import InferenceService
 from vinoserve_runtime.sockets import listen
 
 SPARE_RPCS: Final = 1024
-"""Beside the inferences that wait: health, metadata, and messages that are still coming."""
+"""Beside the inferences that wait: health, metadata, streams, and messages that are still coming."""
 
 GRACE_SECONDS: Final = 1.0
 """For the last responses to leave, once all inferences are done."""
@@ -38,9 +39,12 @@ class Server:
             options=[*OPTIONS, ("grpc.max_receive_message_length", limits.max_request_bytes)],
             maximum_concurrent_rpcs=limits.max_queued_requests + SPARE_RPCS,
         )
-        self._server.add_generic_rpc_handlers((InferenceService(dataplane).make_handler(),))
-        self._health = Health(dataplane)
-        add_HealthServicer_to_server(self._health, self._server)
+        methods = Methods(dataplane.metrics, limits.request_timeout_seconds)
+        self._service = InferenceService(dataplane, methods)
+        self._health = Health(dataplane, methods)
+        self._server.add_generic_rpc_handlers(
+            (self._service.make_handler(), self._health.make_handler(), make_reflection_handler(methods))
+        )
         self._port = 0
         self._stopping: asyncio.Task[None] | None = None
 
@@ -58,6 +62,7 @@ class Server:
     def close(self) -> None:
         """Takes no more requests, and ends each connection after its last answer."""
         self._health.close()
+        self._service.close()
         self._stopping = asyncio.ensure_future(self._server.stop(GRACE_SECONDS))
 
     async def wait_closed(self) -> None:

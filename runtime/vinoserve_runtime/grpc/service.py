@@ -1,17 +1,15 @@
 """The Open Inference Protocol over gRPC: methods and status codes around the data plane."""
 
-from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any, Final
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.grpc import open_inference_grpc_pb2 as pb
 from vinoserve_runtime.grpc.codec import Envelope, decode, encode
-from vinoserve_runtime.grpc.status import make_refusal
-from vinoserve_runtime.protocol.errors import InvalidRequestError
+from vinoserve_runtime.grpc.methods import Methods, read
+from vinoserve_runtime.grpc.stream import InferStreams
 from vinoserve_runtime.protocol.signature import Signature
 from vinoserve_runtime.tensors import Array
 
@@ -19,44 +17,32 @@ SERVICE: Final = "inference.GRPCInferenceService"
 
 
 class InferenceService:
-    def __init__(self, dataplane: Dataplane) -> None:
+    def __init__(self, dataplane: Dataplane, methods: Methods) -> None:
         self._dataplane = dataplane
-        self._metrics = dataplane.metrics
+        self._methods = methods
+        self._streams = InferStreams(self._infer, methods)
 
     def make_handler(self) -> grpc.GenericRpcHandler:
-        methods = {
+        unary = {
             "ServerLive": ("health", self._server_live),
             "ServerReady": ("health", self._server_ready),
             "ModelReady": ("health", self._model_ready),
             "ServerMetadata": ("metadata", self._server_metadata),
             "ModelMetadata": ("metadata", self._model_metadata),
-            "ModelInfer": ("infer", self._infer),
+            "ModelInfer": ("infer", self._model_infer),
+            "RepositoryIndex": ("metadata", self._repository_index),
+            "RepositoryModelLoad": ("other", self._refuse_repository_change),
+            "RepositoryModelUnload": ("other", self._refuse_repository_change),
         }
-        return grpc.method_handlers_generic_handler(
-            SERVICE,
-            {
-                name: grpc.unary_unary_rpc_method_handler(self._make_method(operation, answer))
-                for name, (operation, answer) in methods.items()
-            },
-        )
+        handlers = {
+            name: self._methods.unary(operation, answer) for name, (operation, answer) in unary.items()
+        }
+        handlers["ModelStreamInfer"] = self._methods.stream(self._streams.converse)
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
-    def _make_method(
-        self, operation: str, answer: Callable[[bytes], Awaitable[Any]]
-    ) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        """From bytes to bytes: were messages grpcio's to read, a malformed one would be an unknown error."""
-        requests = self._metrics.requests
-
-        async def method(message: bytes, context: Any) -> bytes:
-            try:
-                response: bytes = (await answer(message)).SerializeToString()
-            except Exception as error:  # noqa: BLE001 - make_refusal tells what was foreseen
-                code, details = make_refusal(error)
-                requests["grpc", operation, code.name] += 1
-                await context.abort(code, details)
-            requests["grpc", operation, grpc.StatusCode.OK.name] += 1
-            return response
-
-        return method
+    def close(self) -> None:
+        """Ends the streams, each after its last response."""
+        self._streams.close()
 
     async def _server_live(self, _: bytes) -> pb.ServerLiveResponse:
         return pb.ServerLiveResponse(live=True)
@@ -65,7 +51,7 @@ class InferenceService:
         return pb.ServerReadyResponse(ready=self._dataplane.ready)
 
     async def _model_ready(self, message: bytes) -> pb.ModelReadyResponse:
-        request = _read(pb.ModelReadyRequest, message)
+        request = read(pb.ModelReadyRequest, message)
         self._dataplane.check_model(request.name, request.version or None)
         return pb.ModelReadyResponse(ready=self._dataplane.ready)
 
@@ -73,29 +59,32 @@ class InferenceService:
         return pb.ServerMetadataResponse(**self._dataplane.server_metadata())
 
     async def _model_metadata(self, message: bytes) -> pb.ModelMetadataResponse:
-        request = _read(pb.ModelMetadataRequest, message)
+        request = read(pb.ModelMetadataRequest, message)
         self._dataplane.check_model(request.name, request.version or None)
         return pb.ModelMetadataResponse(**self._dataplane.model_metadata())
 
-    async def _infer(self, message: bytes) -> pb.ModelInferResponse:
+    async def _repository_index(self, message: bytes) -> pb.RepositoryIndexResponse:
+        request = read(pb.RepositoryIndexRequest, message)
+        self._dataplane.check_repository(request.repository_name)
+        return pb.RepositoryIndexResponse(models=self._dataplane.repository_index(only_ready=request.ready))
+
+    async def _refuse_repository_change(self, _: bytes) -> Any:
+        raise self._dataplane.why_no_repository_change()
+
+    async def _model_infer(self, message: bytes) -> pb.ModelInferResponse:
+        return await self._infer(read(pb.ModelInferRequest, message))
+
+    async def _infer(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
         began = perf_counter()
         dataplane = self._dataplane
-        signature, envelope, tensors = self._open(message)
+        signature, envelope, tensors = self._open(request)
+        del request  # its tensors alone wait
         results = await dataplane.infer(tensors)
         response = encode(dataplane.name, dataplane.version, signature, envelope, results)
-        self._metrics.request_seconds.observe(perf_counter() - began)
+        dataplane.metrics.request_seconds.observe(perf_counter() - began)
         return response
 
-    def _open(self, message: bytes) -> tuple[Signature, Envelope, list[Array]]:
-        """On its own, so that the request's message is gone while its tensors wait."""
-        request = _read(pb.ModelInferRequest, message)
+    def _open(self, request: pb.ModelInferRequest) -> tuple[Signature, Envelope, list[Array]]:
         self._dataplane.check_model(request.model_name, request.model_version or None)
         signature = self._dataplane.admit()
         return signature, *decode(signature, request)
-
-
-def _read(kind: Any, message: bytes) -> Any:
-    try:
-        return kind.FromString(message)
-    except DecodeError as error:
-        raise InvalidRequestError(f"malformed message: {error}") from None

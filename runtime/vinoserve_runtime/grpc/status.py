@@ -10,6 +10,7 @@ from vinoserve_runtime.protocol.errors import (
     DeadlineExceededError,
     InvalidRequestError,
     ModelNotFoundError,
+    NotOfferedError,
     NotReadyError,
     QueueFullError,
 )
@@ -17,6 +18,7 @@ from vinoserve_runtime.protocol.errors import (
 CODES: Final[dict[type[Exception], StatusCode]] = {
     InvalidRequestError: StatusCode.INVALID_ARGUMENT,
     ModelNotFoundError: StatusCode.NOT_FOUND,
+    NotOfferedError: StatusCode.FAILED_PRECONDITION,
     QueueFullError: StatusCode.RESOURCE_EXHAUSTED,
     NotReadyError: StatusCode.UNAVAILABLE,
     DeadlineExceededError: StatusCode.DEADLINE_EXCEEDED,

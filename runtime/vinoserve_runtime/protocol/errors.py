@@ -13,6 +13,10 @@ class ModelNotFoundError(RequestError):
     """No model, or no version, of that name is served here."""
 
 
+class NotOfferedError(RequestError):
+    """The request is understood, and this server doesn't do that, for anybody."""
+
+
 class QueueFullError(RequestError):
     """More requests wait than `limits.maxQueuedRequests` allows; later there may be room."""
 

@@ -149,6 +149,11 @@ class Codec:
         return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
+def read_repository_filter(body: bytes | memoryview) -> bool:
+    """Whether a request for the repository's index is for models that are ready only."""
+    return len(body) > 0 and _flag(_parse(body), "ready", "the request", default=False)
+
+
 def _open(signature: Signature, text: bytes | memoryview, *, has_raw: bool) -> Envelope:
     request = _parse(text)
     request_id = request.get("id")

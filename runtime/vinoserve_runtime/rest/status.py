@@ -9,6 +9,7 @@ from vinoserve_runtime.protocol.errors import (
     DeadlineExceededError,
     InvalidRequestError,
     ModelNotFoundError,
+    NotOfferedError,
     NotReadyError,
     QueueFullError,
 )
@@ -17,6 +18,7 @@ from vinoserve_runtime.rest.messages import HttpError, Response, make_error_resp
 STATUS: Final[dict[type[Exception], int]] = {
     InvalidRequestError: 400,
     ModelNotFoundError: 404,
+    NotOfferedError: 409,
     QueueFullError: 429,
     NotReadyError: 503,
     DeadlineExceededError: 504,

@@ -5,7 +5,7 @@ from time import perf_counter
 from typing import Final
 
 from vinoserve_runtime.dataplane import Dataplane
-from vinoserve_runtime.protocol.infer import Codec
+from vinoserve_runtime.protocol.infer import Codec, read_repository_filter
 from vinoserve_runtime.protocol.signature import Signature
 from vinoserve_runtime.rest.messages import (
     BINARY,
@@ -65,6 +65,10 @@ class V2App:
                 return get("health", self._live)
             case ["v2", "health", "ready"]:
                 return get("health", self._ready)
+            case ["v2", "repository", "index"]:
+                return post("metadata", self._repository_index)
+            case ["v2", "repository", "models", _, "load" | "unload"]:
+                return post("other", self._refuse_repository_change)
             case ["v2", "models", name, "versions", version, *rest]:
                 return self._find_model(name, version, rest)
             case ["v2", "models", name, *rest]:
@@ -96,6 +100,13 @@ class V2App:
 
     def _model_ready(self, _: Request) -> Response:
         return _make_ready_response(self._dataplane.ready, {"name": self._dataplane.name})
+
+    async def _repository_index(self, request: Request) -> Response:
+        only_ready = read_repository_filter(request.body)
+        return make_json_response(200, self._dataplane.repository_index(only_ready=only_ready))
+
+    async def _refuse_repository_change(self, _: Request) -> Response:
+        raise self._dataplane.why_no_repository_change()
 
     async def _infer(self, request: Request) -> Response:
         began = perf_counter()

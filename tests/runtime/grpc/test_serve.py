@@ -52,7 +52,7 @@ def test_tritons_client_from_the_first_answer_to_the_last(tmp_path: Path) -> Non
             for name, expected in EXPECTED.items():
                 np.testing.assert_array_equal(result.as_numpy(name), expected)
             metrics = httpx.get(f"http://127.0.0.1:{served.admin_port}/metrics").text
-            assert 'api="grpc",code="OK",model="m",operation="infer"' in metrics
+            assert 'api="grpc",code="OK",model="m",operation="infer",outcome="success"' in metrics
         answered, refused = Event(), []
 
         def ask() -> int:

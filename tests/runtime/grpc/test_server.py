@@ -1,6 +1,7 @@
 """Status codes, health, metadata, limits and the end of the server."""
 
 import asyncio
+import queue
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +22,11 @@ from tritonclient.grpc.service_pb2 import (
     ServerReadyRequest,
 )
 
+from tests.runtime.grpc import http2
 from tests.runtime.grpc.serving import Running, serving
+from tests.runtime.rest.gate import Gate, make_limits
 from tests.runtime.rest.serving import LIMITS, FakeEngine, make_adder, tensor
 from tests.runtime.rest.waiting import wait_for
-from vinoserve_api.contract import RuntimeLimits
 from vinoserve_runtime import grpc as transport
 from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.errors import InferenceError
@@ -43,30 +45,14 @@ def infer_error(server: Running, request: ModelInferRequest = REQUEST, **call: A
     return caught.value.code().name, caught.value.details()
 
 
-def limits(queued: int = 2, seconds: int = 60) -> RuntimeLimits:
-    return LIMITS.model_copy(update={"max_queued_requests": queued, "request_timeout_seconds": seconds})
-
-
-class Gate:
-    """An engine of one place that answers when it is told to."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.engine = FakeEngine([tensor("x", "FP32", 1)], [tensor("y", "FP32", 1)], self._work)
-
-    async def _work(self, given: Any) -> Any:
-        await self.open.wait()
-        return given
-
-
 @pytest.fixture
 def gate() -> Gate:
-    return Gate()
+    return Gate(1)
 
 
 @pytest.fixture
 def server(gate: Gate) -> Iterator[Running]:
-    with serving(gate.engine, limits()) as running:
+    with serving(gate.engine, make_limits(2)) as running:
         yield running
 
 
@@ -91,7 +77,10 @@ def fails_with(error: Exception) -> FakeEngine:
 
 def test_metadata_is_rests(adder: Running) -> None:
     said = MessageToDict(adder.stub.ServerMetadata(ServerMetadataRequest()))
-    assert said == {**adder.dataplane.server_metadata(), "extensions": ["binary_tensor_data"]}
+    assert said == {
+        **adder.dataplane.server_metadata(),
+        "extensions": ["binary_tensor_data", "model_repository"],
+    }
     model = adder.stub.ModelMetadata(ModelMetadataRequest(name="m", version="1"))
     expected = adder.dataplane.model_metadata()
     assert (model.name, model.versions, model.platform) == ("m", ["1"], "openvino")
@@ -163,7 +152,7 @@ def test_past_the_queue(server: Running, gate: Gate, pool: ThreadPoolExecutor) -
 
 
 def test_the_servers_timeout(gate: Gate) -> None:
-    with serving(gate.engine, limits(seconds=1)) as server:
+    with serving(gate.engine, make_limits(2, seconds=1)) as server:
         assert infer_error(server) == ("DEADLINE_EXCEEDED", "no result within 1 seconds")
         wait_for(lambda: server.dataplane.in_flight == 0)
         server.call(gate.open.set)
@@ -182,6 +171,45 @@ def test_a_client_that_gives_up_leaves_the_queue(server: Running, gate: Gate, ho
     server.call(gate.open.set)
     assert first.result(60).outputs
     wait_for(lambda: server.dataplane.in_flight == 0)
+    assert gate.began == 1
+
+
+def test_the_clients_own_deadline_holds_without_its_help(server: Running) -> None:
+    """As from a client that is cut off: nothing but the header of its request says when it is over."""
+    frames = http2.request(METHOD, REQUEST.SerializeToString(), ("grpc-timeout", "300m"))
+    with socket.create_connection(("127.0.0.1", server.server.port), 60) as client:
+        client.sendall(frames)
+        wait_for(lambda: server.dataplane.in_flight == 1)
+        wait_for(lambda: server.dataplane.in_flight == 0)
+
+
+def test_a_running_request_that_is_cancelled_ends_without_effect(server: Running, gate: Gate) -> None:
+    running = server.stub.ModelInfer.future(REQUEST)
+    wait_for(lambda: gate.running == 1)
+    running.cancel()
+    wait_for(lambda: (gate.running, server.dataplane.in_flight) == (0, 0))
+    server.call(gate.open.set)
+    assert server.stub.ModelInfer(REQUEST).outputs
+    assert gate.began == 2
+
+
+def test_a_message_that_never_comes(gate: Gate) -> None:
+    never: queue.SimpleQueue[None] = queue.SimpleQueue()
+    with serving(gate.engine, make_limits(2, seconds=1)) as server:
+        waiting = server.channel.stream_unary(METHOD).future(iter(never.get, None))
+        with pytest.raises(grpc.RpcError) as caught:
+            waiting.result()
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        never.put(None)
+
+
+def test_no_message_at_all(adder: Running) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        adder.channel.stream_unary(METHOD)(iter(()))
+    assert (caught.value.code(), caught.value.details()) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "the request has no message",
+    )
 
 
 def test_a_failing_engine() -> None:

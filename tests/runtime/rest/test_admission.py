@@ -7,44 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import orjson
 import pytest
 
+from tests.runtime.rest.gate import Gate, make_limits
 from tests.runtime.rest.raw_http import Wire, request
-from tests.runtime.rest.serving import FakeEngine, Running, serving, tensor
+from tests.runtime.rest.serving import Running, serving
 from tests.runtime.rest.waiting import wait_for
-from vinoserve_api.contract import RuntimeLimits
 from vinoserve_runtime import dataplane
 
 BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]}
 RAW = request("POST", "/v2/models/m/infer", orjson.dumps(BODY))
-
-
-class Gate:
-    """An engine of two places that answers when it is told to."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.began = 0
-        self.running = 0
-        self.most = 0
-        self.engine = FakeEngine([tensor("x", "FP32", 1)], [tensor("y", "FP32", 1)], self._work, size=2)
-
-    async def _work(self, given):
-        self.began += 1
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            await self.open.wait()
-        finally:
-            self.running -= 1
-        return given
-
-
-def limits(queued: int = 3, seconds: int = 60) -> RuntimeLimits:
-    return RuntimeLimits(
-        max_request_bytes=1 << 20,
-        max_queued_requests=queued,
-        request_timeout_seconds=seconds,
-        max_image_pixels=64_000_000,
-    )
 
 
 async def turns_until(condition: Callable[[], bool]) -> None:
@@ -55,12 +25,12 @@ async def turns_until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def gate() -> Gate:
-    return Gate()
+    return Gate(2)
 
 
 @pytest.fixture
 def server(gate: Gate) -> Iterator[Running]:
-    with serving(gate.engine, limits()) as running:
+    with serving(gate.engine, make_limits(3)) as running:
         yield running
 
 
@@ -87,7 +57,7 @@ def test_past_the_queue_it_is_429(server: Running, gate: Gate, pool: ThreadPoolE
 
 
 def test_without_a_queue(gate: Gate, pool: ThreadPoolExecutor) -> None:
-    with serving(gate.engine, limits(queued=0)) as server:
+    with serving(gate.engine, make_limits(0)) as server:
         accepted = [pool.submit(server.infer, BODY) for _ in range(2)]
         wait_for(lambda: server.dataplane.in_flight == 2)
         assert server.infer(BODY).status == 429
@@ -96,7 +66,7 @@ def test_without_a_queue(gate: Gate, pool: ThreadPoolExecutor) -> None:
 
 
 def test_the_timeout_is_504_in_the_queue_and_in_the_engine(gate: Gate, pool: ThreadPoolExecutor) -> None:
-    with serving(gate.engine, limits(seconds=1)) as server:
+    with serving(gate.engine, make_limits(3, seconds=1)) as server:
         answers = [future.result() for future in [pool.submit(server.infer, BODY) for _ in range(4)]]
         assert [answer.status for answer in answers] == [504] * 4
         assert answers[0].error == "no result within 1 seconds"
@@ -126,7 +96,7 @@ def test_a_client_that_goes_away_leaves_the_queue(
 
 def test_a_place_that_is_handed_to_a_client_just_gone_is_not_lost() -> None:
     """Both in one turn of the loop: the engine has room again, and the next in line is cancelled."""
-    gate = Gate()
+    gate = Gate(2)
 
     async def run(server: Running) -> int:
         plane = server.dataplane
@@ -138,7 +108,7 @@ def test_a_place_that_is_handed_to_a_client_just_gone_is_not_lost() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         return plane.in_flight
 
-    with serving(gate.engine, limits()) as server:
+    with serving(gate.engine, make_limits(3)) as server:
         assert server.call(lambda: run(server)) == 0
         assert server.infer(BODY).status == 200
 
@@ -151,7 +121,7 @@ def test_cancelling_is_not_taken_for_the_deadline(gate: Gate) -> None:
         await asyncio.wait([task])
         return task.cancelled()
 
-    with serving(gate.engine, limits()) as server:
+    with serving(gate.engine, make_limits(3)) as server:
         assert server.call(lambda: run(server)) is True
         assert server.dataplane.in_flight == 0
 
@@ -232,18 +202,16 @@ def test_metrics_count_what_happened(server: Running, gate: Gate, pool: ThreadPo
         future.result()
     server.get("/v2/health/live")
     server.get("/nowhere")
-    wait_for(
-        lambda: sample(
-            "vinoserve_requests_total", {**labels, "api": "rest", "operation": "other", "code": "404"}
-        )
-    )
-    count = {
-        (operation, code): sample(
-            "vinoserve_requests_total", {**labels, "api": "rest", "operation": operation, "code": code}
-        )
-        for operation, code in (("infer", "200"), ("infer", "429"), ("health", "200"), ("other", "404"))
-    }
-    assert count == {("infer", "200"): 5, ("infer", "429"): 1, ("health", "200"): 1, ("other", "404"): 1}
+
+    def count(operation: str, outcome: str, code: str) -> float | None:
+        which = {"api": "rest", "operation": operation, "outcome": outcome, "code": code}
+        return sample("vinoserve_requests_total", labels | which)
+
+    wait_for(lambda: count("other", "refused", "404"))
+    assert count("infer", "success", "200") == 5
+    assert count("infer", "overloaded", "429") == 1
+    assert count("health", "success", "200") == 1
+    assert count("other", "refused", "404") == 1
     for family in ("request", "queue", "inference"):
         assert sample(f"vinoserve_{family}_seconds_count", labels) == 5
         assert sample(f"vinoserve_{family}_seconds_bucket", {**labels, "le": "+Inf"}) == 5

@@ -69,6 +69,16 @@ def test_triton_asks_for_health_and_metadata(triton: Any) -> None:
     assert [output["name"] for output in metadata["outputs"]] == list(EXPECTED)
 
 
+def test_triton_looks_into_the_repository(triton: Any) -> None:
+    from tritonclient.utils import InferenceServerException
+
+    index = triton.get_model_repository_index()
+    assert index == [{"name": "m", "version": "1", "state": "READY", "reason": ""}]
+    for change in (triton.load_model, triton.unload_model):
+        with pytest.raises(InferenceServerException, match=r"\[409\].*change spec.model"):
+            change("m")
+
+
 @pytest.mark.parametrize("coding", [None, "gzip", "deflate"])
 @pytest.mark.parametrize("binary_out", [True, False])
 @pytest.mark.parametrize("binary_in", [True, False])

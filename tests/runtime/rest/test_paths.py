@@ -11,7 +11,7 @@ def test_server_metadata(adder: Running, path: str) -> None:
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
     assert answer.json["name"] == "vinoserve"
-    assert answer.json["extensions"] == ["binary_tensor_data"]
+    assert answer.json["extensions"] == ["binary_tensor_data", "model_repository"]
     assert answer.json["version"]
 
 
@@ -97,7 +97,7 @@ def test_attach_and_detach() -> None:
         ("/v2/models/m%00", "no model"),
         ("/v2/models/m%20", 'no model "m "'),
         ("/v2/models/" + "x" * 5000, "no model"),
-        ("/v2/repository/index", "no such path"),
+        ("/v2/repository/models", "no such path"),
         ("/metrics", "no such path"),
     ],
 )
