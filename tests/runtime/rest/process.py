@@ -1,10 +1,11 @@
 """`vinoserve serve` in a process of its own, as a user starts it."""
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,13 @@ def serving_process(folder: Path, **spec: Any) -> Iterator[Served]:
         "spec": {"model": {"uri": "file:model.onnx"}, **spec},
     }
     manifest.write_text(yaml.safe_dump(body))
+    with serving_manifest(manifest, folder) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def serving_manifest(manifest: Path, folder: Path, env: Mapping[str, str] | None = None) -> Iterator[Served]:
+    """Serves the InferenceService in a file; its log and its cache are in `folder`. `env`: added to this process's own."""
     log = folder / "serve.log"
     command = [sys.executable, "-m", "vinoserve_cli", "serve", str(manifest)]
     command += [
@@ -83,7 +91,10 @@ def serving_process(folder: Path, **spec: Any) -> Iterator[Served]:
         "--cache-dir",
         str(folder / "cache"),
     ]
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **(env or {})}) as process,
+    ):
         try:
             wait_for(lambda: b" is ready on " in log.read_bytes() or process.poll() is not None, 300)
             text = log.read_text()
