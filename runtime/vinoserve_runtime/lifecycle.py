@@ -5,6 +5,7 @@ OpenVINO's long calls run in a thread of their own, so that probes and the repor
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -22,6 +23,7 @@ from vinoserve_runtime.engine.compile import (
     prepare_core,
 )
 from vinoserve_runtime.engine.health import Faults, Health
+from vinoserve_runtime.engine.pictures import take_pictures
 from vinoserve_runtime.engine.warmup import WarmUp
 from vinoserve_runtime.metrics import Metrics
 from vinoserve_runtime.model.fetch import fetch_model, verify_again
@@ -143,7 +145,10 @@ class Lifecycle:
         plan, prepared = await self._read(core, fetched)
         compiled = await self._compile(core, plan, prepared)
         await self._until_on_device(compiled)
-        return compiled, assemble(compiled, self._faults)
+        assembly = assemble(compiled, self._faults)
+        engine = take_pictures(assembly.engine, prepared, self.config.limits.max_image_pixels)
+        self.ledger.inputs, self.ledger.outputs = engine.inputs, engine.outputs
+        return compiled, replace(assembly, engine=engine)
 
     async def _fetch(self) -> Fetched:
         self._enter("Fetching")
@@ -191,7 +196,6 @@ class Lifecycle:
             lambda: compile_model(core, prepared, self.config, plan, self.settings.cache_dir)
         )
         self.ledger.note(compile_seconds=_since(started), cache_hit=compiled.cache_hit)
-        self.ledger.inputs, self.ledger.outputs = compiled.inputs, compiled.outputs
         self.ledger.warn(*compiled.warnings)
         return compiled
 

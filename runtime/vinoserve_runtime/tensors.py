@@ -43,6 +43,8 @@ class TensorInfo:
     """Smallest and largest size of each dimension; None: no upper bound."""
     buckets: tuple[tuple[int, ...], ...] = ()
     """Where not every shape within `bounds` may come: those that one of these holds."""
+    is_base64: bool = False
+    """Whether its BYTES are no text, so that JSON carries them in base64; in binary they are as they are."""
 
 
 class Engine(Protocol):

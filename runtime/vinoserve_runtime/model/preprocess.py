@@ -101,7 +101,7 @@ def _add_input(this: Entry, info: Any) -> None:
     elif resizes:
         tensor.set_spatial_dynamic_shape()
     colors = this.color_steps
-    if colors:
+    if this.from_color and colors:
         tensor.set_color_format(getattr(ov.preprocess.ColorFormat, this.from_color))
     is_early = this.has_planes and client.element_type == "u8"
     if not is_early and (colors or entry.resize or entry.mean or entry.scale):
@@ -110,7 +110,7 @@ def _add_input(this: Entry, info: Any) -> None:
         steps.convert_color(getattr(ov.preprocess.ColorFormat, color))
     if is_early:
         steps.convert_element_type(ov.Type.f32)
-    if resizes:
+    if resizes and entry.resize:
         steps.resize(getattr(ov.preprocess.ResizeAlgorithm, _RESIZE[entry.resize]))
     if entry.mean:
         steps.mean(list(entry.mean))

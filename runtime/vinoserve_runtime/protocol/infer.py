@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 
 from vinoserve_runtime.protocol.errors import InvalidRequestError
-from vinoserve_runtime.protocol.json_data import array_from_json, json_from_array
+from vinoserve_runtime.protocol.json_data import array_from_json, from_base64, json_from_array
 from vinoserve_runtime.protocol.raw import array_from_raw, raw_from_array
 from vinoserve_runtime.protocol.signature import Signature, check_datatype, check_shape, label, shown
 from vinoserve_runtime.tensors import Array
@@ -222,9 +222,8 @@ def _read_inputs(
         elif "data" in item:
             if booleans is None:
                 booleans = _holds_booleans(text)
-            tensors[index] = array_from_json(
-                where, info.datatype, shape, item["data"], may_hold_booleans=booleans
-            )
+            values = array_from_json(where, info.datatype, shape, item["data"], may_hold_booleans=booleans)
+            tensors[index] = from_base64(where, values) if info.is_base64 else values
         else:
             raise InvalidRequestError(f"{where} has neither data nor binary_data_size")
     return signature.in_order(tensors), raw_bytes

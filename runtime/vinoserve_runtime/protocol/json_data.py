@@ -5,6 +5,7 @@ for integers and what is out of range, where numpy would convert them silently.
 """
 
 from array import array
+from base64 import b64decode
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Final
@@ -51,6 +52,19 @@ def array_from_json(
     else:
         values = _from_numbers(where, datatype, flat, may_hold_booleans)
     return values.reshape(shape)
+
+
+def from_base64(where: str, texts: Array) -> Array:
+    """BYTES that came in base64, as they are. Raises InvalidRequestError, headed by `where`, for what isn't base64."""
+    values = np.empty(texts.shape, np.object_)
+    for index, text in enumerate(texts.flat):
+        try:
+            values.flat[index] = b64decode(text, validate=True)
+        except ValueError:
+            raise InvalidRequestError(
+                f"{where}: data[{index}] is not base64, which JSON carries files in; encode it, or send it as binary data"
+            ) from None
+    return values
 
 
 def json_from_array(where: str, datatype: str, values: Array) -> Array | list[str]:
