@@ -14,6 +14,7 @@ import structlog
 from vinoserve_api.contract import Phase, RuntimeConfig, RuntimeFailure, RuntimeReport
 from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.engine.assembly import Assembly, assemble
+from vinoserve_runtime.engine.cache import CompiledCache
 from vinoserve_runtime.engine.compile import (
     CompiledModel,
     DevicePlan,
@@ -51,6 +52,7 @@ class Lifecycle:
         self.settings = settings
         self.ledger = Ledger(config)
         self._on_ready = on_ready
+        self._compiled: CompiledModel | None = None
         self._has_started = False
         self._stop = asyncio.Event()
         self._worker = Worker()
@@ -193,8 +195,9 @@ class Lifecycle:
         self._enter("Compiling")
         started = monotonic()
         compiled = await self._worker.run(
-            lambda: compile_model(core, prepared, self.config, plan, self.settings.cache_dir)
+            lambda: compile_model(core, prepared, self.config, plan, self._make_cache())
         )
+        self._compiled = compiled
         self.ledger.note(compile_seconds=_since(started), cache_hit=compiled.cache_hit)
         self.ledger.warn(*compiled.warnings)
         return compiled
@@ -205,6 +208,19 @@ class Lifecycle:
         while (await self._observe(compiled)).is_standing_in and self.config.on_fallback == "Fail":
             await asyncio.sleep(WATCH_SECONDS / 4)
             self.ledger.note(compile_seconds=round(already + _since(started), 3))
+        await self._keep(compiled)
+
+    async def _keep(self, compiled: CompiledModel) -> None:
+        """What AUTO and a GPU with changing shapes compile later goes into the cache too."""
+        await self._worker.run(compiled.keep)
+        self.ledger.note(cache_hit=compiled.cache_hit)
+        self.ledger.warn(*compiled.cache_warnings)
+
+    def _make_cache(self) -> CompiledCache | None:
+        root, fetched = self.settings.cache_dir, self.ledger.fetched
+        if root is None or fetched is None:
+            return None
+        return CompiledCache(root, self.config.cache_size_limit, fetched.content_digest, fetched.size_bytes)
 
     async def _observe(self, compiled: CompiledModel) -> DeviceState:
         """Look at what runs the model. Raises FellBackToCPU where that isn't tolerated."""
@@ -246,6 +262,7 @@ class Lifecycle:
             standing_in = self.ledger.device is not None and self.ledger.device.is_standing_in
             if standing_in or _since(observed) >= OBSERVE_SECONDS:
                 await self._observe(compiled)
+                await self._keep(compiled)
                 observed = monotonic()
 
     async def _drain(self) -> None:
@@ -255,6 +272,8 @@ class Lifecycle:
         if not drained:
             _log.warning("requests were still in flight", seconds=seconds)
         await self._servers.close()
+        if self._compiled is not None and not self.is_busy:
+            await self._worker.run(self._compiled.close)
 
     def _enter(self, phase: Phase) -> None:
         self.ledger.enter(phase)

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, Final
 
 from vinoserve_api.conditions import FailureReason
@@ -12,6 +10,8 @@ from vinoserve_api.contract import RuntimeConfig
 from vinoserve_api.device import Target, matches_execution, parse_target
 from vinoserve_api.v1alpha1 import EffectiveProperty
 from vinoserve_runtime.engine.affinity import assign_affinity
+from vinoserve_runtime.engine.cache import CacheUse, CompiledCache
+from vinoserve_runtime.engine.cache_key import describe
 from vinoserve_runtime.engine.configuration import Configuration, make_configuration
 from vinoserve_runtime.engine.devices import explain_missing, gather_devices, is_available
 from vinoserve_runtime.engine.effective import read_device_names, read_effective, read_execution_devices
@@ -54,7 +54,7 @@ class DeviceState:
     @property
     def is_standing_in(self) -> bool:
         """AUTO runs on another device while it compiles for the one that it chose."""
-        return any(name.startswith("(") for name in self.execution_devices)
+        return is_standing_in(self.execution_devices)
 
 
 @dataclass
@@ -65,8 +65,8 @@ class CompiledModel:
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     infer_requests: int
-    cache_hit: bool | None
     warnings: tuple[str, ...]
+    cache: CacheUse | None = None
     model: Any = None
     """The graph, as long as AUTO may turn to another device and be asked why; its weights take memory."""
 
@@ -74,6 +74,30 @@ class CompiledModel:
     def on_cpu(self) -> bool:
         """Whether the CPU alone, and for good, runs it."""
         return str(self.plan.target) == "CPU"
+
+    @property
+    def cache_hit(self) -> bool | None:
+        """Whether OpenVINO loaded it as it was compiled before; None where there is no cache, or it doesn't tell."""
+        if self.cache is None or self.cache.folder is None:
+            return None
+        with suppress(RuntimeError):
+            return bool(self.compiled.get_property("LOADED_FROM_CACHE"))
+        return None
+
+    @property
+    def cache_warnings(self) -> tuple[str, ...]:
+        return () if self.cache is None else tuple(self.cache.warnings)
+
+    def keep(self) -> None:
+        """Put into the cache what OpenVINO has compiled by now: not before AUTO has settled on its device."""
+        if self.cache is not None and not is_standing_in(read_execution_devices(self.compiled)):
+            self.cache.note_outcome(hit=self.cache_hit)
+            self.cache.keep()
+
+    def close(self) -> None:
+        """When nothing is inferred any more."""
+        if self.cache is not None:
+            self.cache.close()
 
     def observe(self) -> DeviceState:
         """Ask OpenVINO anew: AUTO changes devices while it serves."""
@@ -101,6 +125,10 @@ class CompiledModel:
             FailureReason.FELL_BACK_TO_CPU,
             f"asked for {self.plan.requested}, but it runs on {running}" + (f": {why}" if why else ""),
         )
+
+
+def is_standing_in(execution_devices: Sequence[str]) -> bool:
+    return any(name.startswith("(") for name in execution_devices)
 
 
 def make_plan(core: Any, config: RuntimeConfig) -> DevicePlan:
@@ -142,7 +170,7 @@ def prepare_core(core: Any, plan: DevicePlan) -> None:
 
 
 def compile_model(
-    core: Any, prepared: PreparedModel, config: RuntimeConfig, plan: DevicePlan, cache_dir: Path | None
+    core: Any, prepared: PreparedModel, config: RuntimeConfig, plan: DevicePlan, cache: CompiledCache | None
 ) -> CompiledModel:
     """Blocks for as long as OpenVINO compiles. Raises StartupError."""
     model, target = prepared.model, str(plan.target)
@@ -153,10 +181,11 @@ def compile_model(
     try:
         if config.operator_affinity:
             warnings += assign_affinity(core, model, target, config.operator_affinity)
-        cache, problem = _use_cache(core, cache_dir)
-        compiled, uncached = _compile(core, model, target, plan.configuration.properties, cache)
-        warnings += [text for text in (problem, uncached) if text]
-        return CompiledModel(
+        use = None
+        if cache is not None:
+            use = cache.open(describe(core, config, plan.target, plan.configuration, cache.content_digest))
+        compiled = _compile(core, model, target, plan.configuration.properties, use)
+        found = CompiledModel(
             core=core,
             model=model if plan.target.mode == "AUTO" else None,
             compiled=compiled,
@@ -164,9 +193,10 @@ def compile_model(
             inputs=make_tensor_infos(compiled.inputs, prepared.input_names),
             outputs=make_tensor_infos(compiled.outputs, prepared.output_names),
             infer_requests=int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")),
-            cache_hit=_read_cache_hit(compiled) if cache and not uncached else None,
             warnings=tuple(warnings),
+            cache=use,
         )
+        found.keep()
     except StartupError:
         raise
     except Exception as error:
@@ -177,6 +207,7 @@ def compile_model(
         ):
             known = explain_unsupported(core, model, plan.target.devices) or known
         raise known from error
+    return found
 
 
 def _check_static(prepared: PreparedModel, target: Target) -> None:
@@ -192,35 +223,21 @@ def _check_static(prepared: PreparedModel, target: Target) -> None:
             )
 
 
-def _use_cache(core: Any, cache_dir: Path | None) -> tuple[bool, str | None]:
-    """Turn the compiled-model cache on where its folder can be written; else say why it stays off."""
-    if cache_dir is None:
-        return False, None
+def _compile(core: Any, model: Any, target: str, properties: dict[str, Any], cache: CacheUse | None) -> Any:
+    """Once more without the cache, where that may be the trouble."""
+    if cache is None or cache.folder is None:
+        return core.compile_model(model, target, properties)
+    core.set_property({"CACHE_DIR": str(cache.folder)})
     try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=cache_dir) as probe:
-            probe.write(b"\0" * 4096)
-    except OSError as error:
-        return False, f"compiled without a cache: {cache_dir}: {error.strerror or error}"
-    core.set_property({"CACHE_DIR": str(cache_dir)})
-    return True, None
-
-
-def _compile(
-    core: Any, model: Any, target: str, properties: dict[str, Any], cache: bool
-) -> tuple[Any, str | None]:
-    """The compiled model, and a warning where only switching the cache off let it compile."""
-    try:
-        return core.compile_model(model, target, properties), None
+        return core.compile_model(model, target, properties)
     except RuntimeError as error:
-        if not cache or not any(sign in str(error) for sign in _CACHE_TROUBLE):
+        try:
+            if not cache.has_blobs and not any(sign in str(error) for sign in _CACHE_TROUBLE):
+                raise
+            core.set_property({"CACHE_DIR": ""})
+            compiled = core.compile_model(model, target, properties)
+        except RuntimeError:
+            cache.close()
             raise
-        core.set_property({"CACHE_DIR": ""})
-        compiled = core.compile_model(model, target, properties)
-        return compiled, f"compiled without a cache: {explain(error)}"
-
-
-def _read_cache_hit(compiled: Any) -> bool | None:
-    with suppress(RuntimeError):
-        return bool(compiled.get_property("LOADED_FROM_CACHE"))
-    return None
+        cache.discard(explain(error))
+        return compiled

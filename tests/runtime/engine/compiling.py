@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.runtime.configs import make_config
 from vinoserve_api.contract import RuntimeConfig
+from vinoserve_runtime.engine.cache import CompiledCache
 from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan, prepare_core
 from vinoserve_runtime.engine.health import Faults
 from vinoserve_runtime.engine.pool import InferRequestPool
@@ -22,7 +23,8 @@ def compile_config(path: Path, config: RuntimeConfig, cache_dir: Path | None = N
     core = ov.Core()
     plan = make_plan(core, config)
     prepare_core(core, plan)
-    return compile_model(core, prepare_model(core, path, config), config, plan, cache_dir)
+    cache = cache_dir and CompiledCache(cache_dir, config.cache_size_limit, str(path))
+    return compile_model(core, prepare_model(core, path, config), config, plan, cache)
 
 
 def make_pool(

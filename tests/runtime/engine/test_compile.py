@@ -63,29 +63,6 @@ def test_throughput_makes_a_pool(tmp_path: Path) -> None:
     assert model.infer_requests == 4
 
 
-def test_the_second_compile_comes_from_the_cache(tmp_path: Path) -> None:
-    path = write_classifier(tmp_path / "m.xml")
-    assert compile_file(path, tmp_path / "cache").cache_hit is False
-    assert compile_file(path, tmp_path / "cache").cache_hit is True
-    assert compile_file(path).cache_hit is None
-
-
-@pytest.mark.parametrize("damage", [b"", b"garbage" * 100])
-def test_a_damaged_cache_is_compiled_anew(tmp_path: Path, damage: bytes) -> None:
-    path = write_classifier(tmp_path / "m.xml")
-    compile_file(path, tmp_path / "cache")
-    for blob in (tmp_path / "cache").iterdir():
-        blob.write_bytes(damage)
-    assert compile_file(path, tmp_path / "cache").observe().execution_devices == ("CPU",)
-
-
-@pytest.mark.parametrize("cache", ["/proc/cache", "/dev/null/cache", "/dev/full"])
-def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path: Path, cache: str) -> None:
-    model = compile_file(write_adder(tmp_path / "m.xml"), Path(cache))
-    assert model.cache_hit is None
-    assert [w for w in model.warnings if cache in w]
-
-
 def test_a_device_that_is_not_here_is_named_with_what_is(tmp_path: Path) -> None:
     with pytest.raises(StartupError) as caught:
         compile_file(write_adder(tmp_path / "m.xml"), targetDevice="GPU", onFallback="Fail")

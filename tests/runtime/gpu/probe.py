@@ -14,6 +14,7 @@ import numpy as np
 
 from vinoserve_api.contract import RuntimeConfig
 from vinoserve_runtime.engine.assembly import assemble
+from vinoserve_runtime.engine.cache import CompiledCache
 from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan
 from vinoserve_runtime.engine.health import Faults
 from vinoserve_runtime.errors import StartupError
@@ -44,7 +45,9 @@ def until_settled(model: CompiledModel) -> list[tuple[str, ...]]:
 async def main(config: RuntimeConfig, path: Path, cache: Path) -> dict[str, Any]:
     core = ov.Core()
     plan = make_plan(core, config)
-    model = compile_model(core, prepare_model(core, path, config), config, plan, cache)
+    model = compile_model(
+        core, prepare_model(core, path, config), config, plan, CompiledCache(cache, None, str(path))
+    )
     seen = until_settled(model)
     pool = assemble(model, Faults()).pool
     inputs = [make_input(tensor) for tensor in model.inputs]
@@ -57,7 +60,7 @@ async def main(config: RuntimeConfig, path: Path, cache: Path) -> dict[str, Any]
         "effective": [difference.dump() for difference in state.effective],
         "inferRequests": model.infer_requests,
         "cacheHit": model.cache_hit,
-        "warnings": model.warnings,
+        "warnings": model.warnings + model.cache_warnings,
         "fallback": None if state.on_requested_device else str(model.explain_fallback(state)),
         "outputs": [np.asarray(output[0], np.float64).ravel()[:2000].tolist() for output in outputs],
     }
