@@ -16,11 +16,11 @@ demo: setup ## A real model answers on a real Kubernetes [DEVICE=CPU|GPU] [TEXT=
 demo-down: setup ## Take the demo's cluster away, without a trace
 	@$(PY) -m tools.demo down
 
-test: setup check cluster-images ## Run every test
+test: setup check cluster-images test-servers ## Run every test
 	$(PY) -m pytest -m 'not cluster' -n 2 --dist worksteal
 	$(PY) -m pytest -m cluster
 
-soak: setup cluster-images ## The long forms of the tests: floods, fuzzing, fleets
+soak: setup cluster-images test-servers ## The long forms of the tests: floods, fuzzing, fleets
 	VINOSERVE_SOAK=1 $(PY) -m pytest tests/robustness tests/runtime/rest
 
 check: setup ## Lint, types, layers, and whether generated files are current
@@ -40,4 +40,7 @@ cluster-images: setup
 	@tools/devcluster/devcluster build
 	@tools/images/images operator runtime runtime-gpu-emulated
 
-.PHONY: help setup demo demo-down test soak check generate lock cluster-images
+test-servers: setup
+	@$(PY) -m tools.servers
+
+.PHONY: help setup demo demo-down test soak check generate lock cluster-images test-servers

@@ -4,7 +4,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.cluster_fixture"]
+pytest_plugins = ["tests.cluster_fixture", "tests.servers_fixture"]
 
 # The machine that runs the tests may be busy: a slow example is no failure. The default run is repeatable; the soak run seeks.
 settings.register_profile(

@@ -15,6 +15,8 @@ PACKAGES = {
     "dpkg-deb": "dpkg",
     "ip": "iproute2",
     "mount": "mount",
+    "node": "nodejs",
+    "npm": "npm",
     "nsenter": "util-linux",
     "openssl": "openssl",
     "unshare": "util-linux",
