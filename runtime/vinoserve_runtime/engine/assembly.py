@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+from vinoserve_runtime.engine.batching import Batcher
+from vinoserve_runtime.engine.buckets import BucketedPool
 from vinoserve_runtime.engine.compile import CompiledModel
 from vinoserve_runtime.engine.health import Faults
 from vinoserve_runtime.engine.pool import InferRequestPool
+from vinoserve_runtime.engine.ports import make_tensor_infos
 from vinoserve_runtime.tensors import Engine
 
 
@@ -14,18 +17,37 @@ class Assembly:
 
     engine: Engine
     """What clients ask."""
-    pool: InferRequestPool
+    pool: InferRequestPool | BucketedPool
     """What warm-up, parity and proofs ask: tensors as the graph has them."""
 
 
 def assemble(compiled: CompiledModel, faults: Faults) -> Assembly:
     """Call it on the event loop that will serve. Every pool of it counts its failures in `faults`."""
-    pool = InferRequestPool(
-        compiled.compiled,
-        compiled.inputs,
-        compiled.outputs,
-        compiled.infer_requests,
-        on_cpu=compiled.on_cpu,
-        faults=faults,
-    )
-    return Assembly(engine=pool, pool=pool)
+    pool = _make_pool(compiled, faults)
+    engine = pool if compiled.batch_plan is None else Batcher(pool, compiled.batch_plan)
+    return Assembly(engine=engine, pool=pool)
+
+
+def _make_pool(compiled: CompiledModel, faults: Faults) -> InferRequestPool | BucketedPool:
+    bucketing = compiled.bucketing
+    if bucketing is None:
+        return InferRequestPool(
+            compiled.compiled,
+            compiled.inputs,
+            compiled.outputs,
+            compiled.infer_requests,
+            on_cpu=compiled.on_cpu,
+            faults=faults,
+        )
+    pools = [
+        InferRequestPool(
+            one,
+            make_tensor_infos(one.inputs, [info.name for info in compiled.inputs]),
+            make_tensor_infos(one.outputs, [info.name for info in compiled.outputs]),
+            int(one.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")),
+            on_cpu=compiled.on_cpu,
+            faults=faults,
+        )
+        for one in compiled.buckets
+    ]
+    return BucketedPool(pools, compiled.inputs, compiled.outputs, bucketing.true_shapes, bucketing.pad_values)

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from vinoserve_runtime.engine.batch_axes import BatchAxes
+from vinoserve_runtime.engine.batch_plan import BatchPlan
 from vinoserve_runtime.tensors import Array, Engine, TensorInfo
 
 
@@ -70,16 +70,13 @@ class _Group:
 class Batcher:
     """An `Engine` around another one. Belongs to the event loop that it is used on.
 
-    `most`: samples in one inference (a request with more goes alone). `timeout`: seconds that a request waits for others
-    although the engine is free. `on_batch` is told the samples of each inference.
+    A request with more samples than a batch may have goes alone. `on_batch` is told the samples of each inference.
     """
 
-    def __init__(self, engine: Engine, axes: BatchAxes, most: int, timeout: float) -> None:
+    def __init__(self, engine: Engine, plan: BatchPlan) -> None:
         self._loop = asyncio.get_running_loop()
         self._engine = engine
-        self._axes = axes
-        self._most = most
-        self._timeout = timeout
+        self._plan = plan
         self._free = engine.size
         self._groups: dict[Hashable, _Group] = {}
         self._batches: set[asyncio.Task[None]] = set()
@@ -98,14 +95,14 @@ class Batcher:
     @property
     def size(self) -> int:
         """A full batch for each inference that may run, and one that is ready when the first of them ends."""
-        return (self._engine.size + 1) * self._most
+        return (self._engine.size + 1) * self._plan.most
 
     async def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """See `tensors.Engine`. A request that is cancelled before its batch is made is not in it."""
-        counts = {tensor.shape[axis] for tensor, axis in zip(tensors, self._axes.inputs, strict=True)}
+        counts = {tensor.shape[axis] for tensor, axis in zip(tensors, self._plan.input_axes, strict=True)}
         key: Hashable = object()  # what counts differently in its own inputs fits no other
         if len(counts) == 1:
-            key = tuple(map(_without, (tensor.shape for tensor in tensors), self._axes.inputs))
+            key = tuple(map(_without, (tensor.shape for tensor in tensors), self._plan.input_axes))
         request = _Waiting(tensors, max(counts), self._loop.time(), self._loop.create_future())
         group = self._groups.setdefault(key, _Group())
         group.add(request)
@@ -130,17 +127,17 @@ class Batcher:
             ready = [
                 key
                 for key, group in self._groups.items()
-                if group.samples >= self._most or group.oldest.arrived + self._timeout <= now
+                if group.samples >= self._plan.most or group.oldest.arrived + self._plan.timeout <= now
             ]
             if not ready:
                 oldest = min(group.oldest.arrived for group in self._groups.values())
-                self._timer = self._loop.call_at(oldest + self._timeout, self._start_batches)
+                self._timer = self._loop.call_at(oldest + self._plan.timeout, self._start_batches)
                 return
             self._start(min(ready, key=lambda key: self._groups[key].oldest.arrived))
 
     def _start(self, key: Hashable) -> None:
         group = self._groups[key]
-        batch = group.take(self._most)
+        batch = group.take(self._plan.most)
         if not group.waiting:
             del self._groups[key]
         self._free -= 1
@@ -185,10 +182,10 @@ class Batcher:
         results = await self._engine.infer(
             [
                 np.concatenate([request.tensors[i] for request in batch], axis)
-                for i, axis in enumerate(self._axes.inputs)
+                for i, axis in enumerate(self._plan.input_axes)
             ]
         )
-        return split(results, self._axes.outputs, [request.samples for request in batch])
+        return split(results, self._plan.output_axes, [request.samples for request in batch])
 
 
 def split(results: Sequence[Array], axes: Sequence[int], samples: Sequence[int]) -> list[list[Array]]:

@@ -76,9 +76,9 @@ class BucketedPool:
         inputs: tuple[TensorInfo, ...],
         outputs: tuple[TensorInfo, ...],
         true_shapes: TrueShapes,
-        pad_values: Mapping[str, float],
+        pad_values: Mapping[str, Any],
     ) -> None:
-        """`pools`: from the smallest bucket to the largest. Raises StartupError InvalidInput."""
+        """`pools`: from the smallest bucket to the largest. `pad_values`: of the inputs that are padded, by name."""
         self._pools = tuple(pools)
         self._inputs = inputs
         self._outputs = outputs
@@ -87,9 +87,7 @@ class BucketedPool:
             tuple(tensor.shape for tensor in pool.inputs) for pool in self._pools
         )
         self._exact = dict(zip(self._buckets, self._pools, strict=True))
-        self._pad_values = [
-            make_pad_value(info, pad_values[info.name]) if info.name in pad_values else 0 for info in inputs
-        ]
+        self._pad_values = [pad_values.get(info.name) for info in inputs]
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:

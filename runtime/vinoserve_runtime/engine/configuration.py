@@ -79,7 +79,12 @@ def _device_properties(config: RuntimeConfig, kind: str) -> dict[str, Any]:
 
 
 def _mode_properties(config: RuntimeConfig, mode: str) -> dict[str, Any]:
-    return _hints(config.hints, mode) | _block(config, "AUTO" if mode == "MULTI" else mode)
+    properties = _hints(config.hints, mode) | _block(config, "AUTO" if mode == "MULTI" else mode)
+    if mode == "BATCH" and config.batching and config.batching.timeout_milliseconds is not None:
+        properties["AUTO_BATCH_TIMEOUT"] = to_openvino(
+            "AUTO_BATCH_TIMEOUT", config.batching.timeout_milliseconds
+        )
+    return properties
 
 
 def _hints(hints: Hints, block: str) -> dict[str, Any]:

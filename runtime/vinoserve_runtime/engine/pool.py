@@ -84,6 +84,11 @@ class InferRequestPool:
         """How many inferences run at once."""
         return len(self._slots)
 
+    @property
+    def variants(self) -> tuple["InferRequestPool", ...]:
+        """What there is to warm up."""
+        return (self,)
+
     async def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """See `tensors.Engine`. A cancelled caller's inference runs to its end, and its request goes back to the pool."""
         slot = self._idle.popleft() if self._idle else await self._wait_for_slot()

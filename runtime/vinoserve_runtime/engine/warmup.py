@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from vinoserve_api.conditions import FailureReason
+from vinoserve_runtime.engine.buckets import BucketedPool
 from vinoserve_runtime.engine.health import Faults
 from vinoserve_runtime.engine.pool import InferRequestPool
 from vinoserve_runtime.errors import InferenceError, StartupError
@@ -27,12 +28,12 @@ def make_tensor(tensor: TensorInfo, fill: int) -> Array:
 class WarmUp:
     """Knows, after `run`, whether there is an input that the model takes."""
 
-    def __init__(self, pool: InferRequestPool, faults: Faults, requests: int) -> None:
+    def __init__(self, pool: InferRequestPool | BucketedPool, faults: Faults, requests: int) -> None:
         """`faults`: the pool's, which forget what the model refused here."""
         self._pool = pool
         self._faults = faults
         self._requests = requests
-        self._working: list[Array] | None = None
+        self._working: tuple[InferRequestPool, list[Array]] | None = None
         self.last_error = ""
 
     async def run(self) -> tuple[str, ...]:
@@ -42,30 +43,33 @@ class WarmUp:
         """
         if not self._requests:
             return ()
+        warnings = [await self._run(pool) for pool in self._pool.variants]
+        return tuple(warning for warning in warnings if warning is not None)
+
+    async def _run(self, pool: InferRequestPool) -> str | None:
         for fill in _FILLS:
-            if await self._infer(arrays := [make_tensor(tensor, fill) for tensor in self._pool.inputs]):
-                self._working = arrays
+            arrays = [make_tensor(tensor, fill) for tensor in pool.inputs]
+            if await self._infer(pool, arrays):
+                self._working = pool, arrays
                 for _ in range(self._requests - 1):
-                    await self._infer(arrays)
-                await self._pool.learn_speed(arrays)
-                return ()
+                    await self._infer(pool, arrays)
+                await pool.learn_speed(arrays)
+                return None
         self._faults.forget()
-        shapes = ", ".join(
-            f"{tensor.name} {list(make_tensor(tensor, 0).shape)}" for tensor in self._pool.inputs
-        )
-        if all(-1 not in tensor.shape for tensor in self._pool.inputs):
+        shapes = ", ".join(f"{tensor.name} {list(make_tensor(tensor, 0).shape)}" for tensor in pool.inputs)
+        if all(-1 not in tensor.shape for tensor in pool.inputs):
             raise StartupError(
                 FailureReason.INFERENCE_FAILED, f"the warm-up with {shapes} failed: {self.last_error}"
             )
-        return (f"not warmed up: the model refuses the smallest input, {shapes}: {self.last_error}",)
+        return f"not warmed up: the model refuses the smallest input, {shapes}: {self.last_error}"
 
     async def proves_engine(self) -> bool:
         """Whether the input that worked at the start still does; True where none did."""
-        return self._working is None or await self._infer(self._working)
+        return self._working is None or await self._infer(*self._working)
 
-    async def _infer(self, arrays: list[Array]) -> bool:
+    async def _infer(self, pool: InferRequestPool, arrays: list[Array]) -> bool:
         try:
-            await self._pool.infer(arrays)
+            await pool.infer(arrays)
         except InferenceError as error:
             self.last_error = str(error)
             return False

@@ -153,7 +153,7 @@ class Broken:
     """A pool whose device is gone."""
 
     def __init__(self, pool: InferRequestPool) -> None:
-        self.inputs = pool.inputs
+        self.inputs, self.variants = pool.inputs, (self,)
 
     async def infer(self, tensors: object) -> None:
         raise InferenceError("device lost")

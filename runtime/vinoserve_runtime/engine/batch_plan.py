@@ -1,13 +1,13 @@
-"""Along which dimension requests can be put together, found out before anything is compiled."""
+"""Along which dimensions requests can be put together, found out before anything is compiled."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from vinoserve_api.conditions import FailureReason
 from vinoserve_api.device import Target
 from vinoserve_api.v1alpha1 import Batching
-from vinoserve_runtime.engine.bucket_plan import BucketPlan
+from vinoserve_runtime.engine.bucketing import Bucketing
 from vinoserve_runtime.engine.ports import make_tensor_infos
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.prepare import PreparedModel
@@ -20,38 +20,36 @@ _PROBES: Final = (2, 3)
 
 
 @dataclass(frozen=True)
-class BatchAxes:
-    """The dimension that counts samples, for each input and each output."""
+class BatchPlan:
+    """How requests are put together."""
 
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-
-def with_batching(target: Target, batching: Batching | None) -> Target:
-    """BATCH of the size that `batching` says."""
-    if target.mode != "BATCH" or batching is None or batching.max_batch_size is None:
-        return target
-    return replace(target, batch=batching.max_batch_size)
+    input_axes: tuple[int, ...]
+    """The dimension of each input that counts samples."""
+    output_axes: tuple[int, ...]
+    most: int
+    """Samples in one inference."""
+    timeout: float
+    """Seconds that a request waits for others although the engine is free."""
 
 
-def find_batch_axes(
-    prepared: PreparedModel, bucket_plan: BucketPlan | None, batching: Batching | None, target: Target
-) -> BatchAxes | None:
+def make_batch_plan(
+    prepared: PreparedModel, bucketing: Bucketing | None, batching: Batching | None, target: Target
+) -> BatchPlan | None:
     """None where the server puts nothing together. Raises StartupError InvalidShape that names the input or output."""
     if batching is None or batching.max_batch_size is None or target.mode == "BATCH":
         return None
-    infos = (
-        bucket_plan.inputs if bucket_plan else make_tensor_infos(prepared.model.inputs, prepared.input_names)
-    )
-    axes = BatchAxes(
+    infos = bucketing.inputs if bucketing else make_tensor_infos(prepared.model.inputs, prepared.input_names)
+    plan = BatchPlan(
         _find_axes("input", prepared.input_names, prepared.input_layouts),
         _find_axes("output", prepared.output_names, prepared.output_layouts),
+        batching.max_batch_size,
+        (batching.timeout_milliseconds or 0) / 1000,
     )
-    for info, axis in zip(infos, axes.inputs, strict=True):
-        _check_input(info, axis, batching.max_batch_size, str(target))
+    for info, axis in zip(infos, plan.input_axes, strict=True):
+        _check_input(info, axis, plan.most, str(target))
     for size in _PROBES:
-        _check_outputs(prepared, axes, size)
-    return axes
+        _check_outputs(prepared, plan, size)
+    return plan
 
 
 def _find_axes(side: str, names: Sequence[str], layouts: Mapping[str, str]) -> tuple[int, ...]:
@@ -77,10 +75,10 @@ def _check_input(info: TensorInfo, axis: int, most: int, target: str) -> None:
         _refuse(f"input {info.name!r} takes {what}; write {wish}{remedy}")
 
 
-def _check_outputs(prepared: PreparedModel, axes: BatchAxes, size: int) -> None:
+def _check_outputs(prepared: PreparedModel, plan: BatchPlan, size: int) -> None:
     model = prepared.model.clone()
     shapes: dict[int, Any] = {}
-    for index, axis in enumerate(axes.inputs):
+    for index, axis in enumerate(plan.input_axes):
         shape = model.inputs[index].get_partial_shape()
         shape[axis] = ov.Dimension(size)
         shapes[index] = shape
@@ -88,7 +86,7 @@ def _check_outputs(prepared: PreparedModel, axes: BatchAxes, size: int) -> None:
         model.reshape(shapes)
     except RuntimeError as error:
         _refuse(f"the model can't be given a batch of {size}: {explain(error)}")
-    for name, port, axis in zip(prepared.output_names, model.outputs, axes.outputs, strict=True):
+    for name, port, axis in zip(prepared.output_names, model.outputs, plan.output_axes, strict=True):
         shape = port.get_partial_shape()
         if shape.rank.is_dynamic or axis >= len(shape) or shape[axis] != ov.Dimension(size):
             _refuse(

@@ -4,12 +4,12 @@ An output's dimension can be cut where it follows one padded dimension of the in
 several make up together (all anchors of a detector, from height and width) holds the padding in between.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vinoserve_api.conditions import FailureReason
-from vinoserve_runtime.engine.buckets import Shapes
+from vinoserve_runtime.engine.buckets import Shapes, make_pad_value
 from vinoserve_runtime.engine.ports import DATATYPES, make_tensor_infos
 from vinoserve_runtime.engine.true_shapes import ShapeError, ShapeTuple, TrueShapes
 from vinoserve_runtime.errors import StartupError
@@ -21,10 +21,12 @@ Position = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class BucketPlan:
+class Bucketing:
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     true_shapes: TrueShapes
+    pad_values: Mapping[str, Any]
+    """What an input is padded with, as its own element, by name."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class _Axis:
     is_padded: bool
 
 
-def make_bucket_plan(prepared: PreparedModel) -> BucketPlan:
-    """Raises StartupError InvalidShape where results couldn't be cut back, naming the output."""
+def make_bucketing(prepared: PreparedModel) -> Bucketing:
+    """Raises StartupError InvalidShape where results couldn't be cut back, naming the output; InvalidInput for a pad value."""
     buckets = [_static_shapes(model, prepared.input_names) for model in prepared.buckets]
     true_shapes = TrueShapes(prepared.model, prepared.output_names)
     axes = tuple(_find_axes(prepared, buckets))
@@ -54,13 +56,19 @@ def make_bucket_plan(prepared: PreparedModel) -> BucketPlan:
                 f"again: its dimension {dim} mixes {listed}; write one fixed shape for each instead",
             )
     padded = {position for axis in axes if axis.is_padded for position in axis.positions}
-    return BucketPlan(
-        inputs=tuple(
-            _make_input_info(prepared, i, [bucket[i] for bucket in buckets], padded)
-            for i in range(len(buckets[0]))
-        ),
+    inputs = tuple(
+        _make_input_info(prepared, i, [bucket[i] for bucket in buckets], padded)
+        for i in range(len(buckets[0]))
+    )
+    return Bucketing(
+        inputs=inputs,
         outputs=_make_output_infos(prepared, results, follows),
         true_shapes=true_shapes,
+        pad_values={
+            info.name: make_pad_value(info, prepared.pad_values[info.name])
+            for info in inputs
+            if info.name in prepared.pad_values
+        },
     )
 
 
@@ -166,16 +174,25 @@ def _make_output_infos(
 ) -> tuple[TensorInfo, ...]:
     infos = make_tensor_infos(prepared.buckets[-1].outputs, prepared.output_names)
     return tuple(
-        TensorInfo(
-            info.name,
-            info.datatype,
-            tuple(
-                -1 if any(axis.is_padded for axis in follows.get((output, dim), ())) else size
-                for dim, size in enumerate(results[-1][output])
-            ),
-            tuple((0, size) for size in results[-1][output]),
+        _make_output_info(
+            info,
+            results[-1][output],
+            [
+                any(axis.is_padded for axis in follows.get((output, dim), ()))
+                for dim in range(len(info.shape))
+            ],
         )
         for output, info in enumerate(infos)
+    )
+
+
+def _make_output_info(info: TensorInfo, largest: ShapeTuple, is_cut: Sequence[bool]) -> TensorInfo:
+    pairs = list(zip(largest, is_cut, strict=True))
+    return TensorInfo(
+        info.name,
+        info.datatype,
+        tuple(-1 if cut else size for size, cut in pairs),
+        tuple((0 if cut else size, size) for size, cut in pairs),
     )
 
 
