@@ -55,6 +55,15 @@ def read_effective(compiled: Any, requested: Iterable[Requested]) -> tuple[Effec
     return tuple(differences)
 
 
+def read_streams(compiled: Any) -> int | None:
+    """NUM_STREAMS as OpenVINO took it, over all devices; None where it doesn't say."""
+    with suppress(RuntimeError):
+        return int(compiled.get_property("NUM_STREAMS"))
+    found = [values.get("NUM_STREAMS") for values in _read_device_properties(compiled).values()]
+    streams = [int(value) for value in found if value is not None and str(value).isdigit()]
+    return sum(streams) if streams else None
+
+
 def _read_device_properties(compiled: Any) -> dict[str, Mapping[str, Any]]:
     """What AUTO, MULTI, HETERO and BATCH say of the devices below them, by device."""
     with suppress(RuntimeError):
