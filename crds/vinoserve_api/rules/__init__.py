@@ -5,7 +5,7 @@ as CEL goes, the same for the API server.
 """
 
 from vinoserve_api.problem import Problem
-from vinoserve_api.rules import classes, device, pods, scheduling, tensors, uri
+from vinoserve_api.rules import batching, buckets, classes, device, pods, scheduling, tensors, uri
 from vinoserve_api.rules.cel import CelRule
 from vinoserve_api.v1alpha1 import AcceleratorClass, InferenceService, InferenceServiceSpec
 
@@ -14,7 +14,9 @@ __all__ = ["CLASS_CEL", "SERVICE_CEL", "CelRule", "check_class", "check_service"
 SERVICE_CEL: tuple[CelRule, ...] = (
     *uri.CEL,
     *tensors.CEL,
+    *buckets.CEL,
     *device.CEL,
+    *batching.CEL,
     *pods.CEL,
     *scheduling.make_rules(InferenceServiceSpec),
 )
@@ -33,7 +35,9 @@ def check_service(service: InferenceService) -> tuple[Problem, ...]:
     return (
         *problems,
         *tensors.check_tensors(model),
+        *buckets.check_buckets(model),
         *device.check_device(spec),
+        *batching.check_batching(spec),
         *pods.check_pods(spec),
         *scheduling.check_scheduling(spec),
     )
