@@ -15,16 +15,11 @@ from vinoserve_api.contract import Phase, RuntimeConfig, RuntimeFailure, Runtime
 from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.engine.assembly import Assembly, assemble
 from vinoserve_runtime.engine.cache import CompiledCache
-from vinoserve_runtime.engine.compile import (
-    CompiledModel,
-    DevicePlan,
-    DeviceState,
-    compile_model,
-    make_plan,
-    prepare_core,
-)
+from vinoserve_runtime.engine.compile import CompiledModel, DeviceState, compile_model
 from vinoserve_runtime.engine.health import Faults, Health
 from vinoserve_runtime.engine.pictures import take_pictures
+from vinoserve_runtime.engine.plan import DevicePlan, make_plan, prepare_core
+from vinoserve_runtime.engine.preflight import make_preflight
 from vinoserve_runtime.engine.warmup import WarmUp
 from vinoserve_runtime.metrics import Metrics
 from vinoserve_runtime.model.fetch import fetch_model, verify_again
@@ -59,6 +54,7 @@ class Lifecycle:
         self._faults = Faults()
         self._health: Health | None = None
         self._metrics = Metrics(config.model.name, config.model.version)
+        self._metrics.report = self.report
         self._dataplane = Dataplane(config.model.name, config.model.version, config.limits, self._metrics)
         self._servers = Servers(settings, self._dataplane)
 
@@ -188,6 +184,9 @@ class Lifecycle:
         prepare_core(core, plan)
         prepared = await self._worker.run(lambda: prepare_model(core, fetched.model_path, self.config))
         self.ledger.warn(*prepared.warnings)
+        preflight = await self._worker.run(lambda: make_preflight(core, prepared, self.config, plan))
+        self.ledger.placement = preflight.placement
+        self.ledger.warn(*preflight.warnings)
         self.ledger.note(read_seconds=_since(started))
         return plan, prepared
 
@@ -199,7 +198,6 @@ class Lifecycle:
         )
         self._compiled = compiled
         self.ledger.note(compile_seconds=_since(started), cache_hit=compiled.cache_hit)
-        self.ledger.warn(*compiled.warnings)
         return compiled
 
     async def _until_on_device(self, compiled: CompiledModel) -> None:

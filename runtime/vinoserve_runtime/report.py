@@ -16,7 +16,7 @@ from vinoserve_api.contract import (
     RuntimeReport,
     make_termination_message,
 )
-from vinoserve_api.v1alpha1 import ModelStatus, Startup, TensorStatus
+from vinoserve_api.v1alpha1 import ModelStatus, ParityStatus, Placement, Startup, TensorStatus
 from vinoserve_runtime.engine.compile import DeviceState
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.fetched import Fetched
@@ -39,6 +39,8 @@ class Ledger:
     device: DeviceState | None = None
     inputs: tuple[TensorInfo, ...] = ()
     outputs: tuple[TensorInfo, ...] = ()
+    placement: tuple[Placement, ...] = ()
+    parity: ParityStatus | None = None
     warnings: tuple[str, ...] = ()
     engine_errors: int = 0
     failure: RuntimeFailure | None = None
@@ -69,6 +71,10 @@ def make_report(ledger: Ledger, now: float) -> RuntimeReport:
         device_names=device.device_names if device else (),
         on_requested_device=device.on_requested_device if device else None,
         effective=device.effective if device else (),
+        streams=device.streams if device else None,
+        infer_requests=device.infer_requests if device else None,
+        placement=ledger.placement,
+        parity=ledger.parity,
         startup=ledger.startup,
         model=_make_model_status(ledger),
         engine_errors=ledger.engine_errors,
@@ -83,6 +89,7 @@ def _make_model_status(ledger: Ledger) -> ModelStatus | None:
     return ModelStatus(
         uri=ledger.config.model.uri,
         digest=ledger.fetched.digest,
+        revision=ledger.fetched.revision,
         format=ledger.fetched.format,
         size_bytes=ledger.fetched.size_bytes,
         inputs=tuple(_make_tensor_status(tensor) for tensor in ledger.inputs),

@@ -16,6 +16,8 @@
  *   FAKEGPU_UMA        1 (default: integrated) or 0 (discrete)
  *   FAKEGPU_FP16       0 hides half precision
  *   FAKEGPU_CUS        compute units
+ *   FAKEGPU_MEMORY     bytes of memory (the machine's)
+ *   FAKEGPU_FAULT      path of a file: as long as it is there, every kernel fails with the OpenCL error code in it (-5)
  *   FAKEGPU_TRACE      1 writes builds and kernel launches to stderr
  */
 #define _GNU_SOURCE
@@ -37,6 +39,7 @@ typedef cl_int (*info_fn)(void *, cl_uint, size_t, void *, size_t *);
 enum {
     CL_SUCCESS = 0,
     CL_DEVICE_NOT_FOUND = -1,
+    CL_OUT_OF_RESOURCES = -5,
     CL_INVALID_VALUE = -30,
     CL_PLATFORM_NOT_FOUND_KHR = -1001
 };
@@ -119,6 +122,10 @@ static cl_int get_device_info(void *dev, cl_uint what, size_t room, void *out, s
     case 0x1002: UINT(number_setting("FAKEGPU_CUS", gen9 ? 24 : 96));     /* MAX_COMPUTE_UNITS */
     case 0x1004: ULONG(gen9 ? 256 : 512);                                 /* MAX_WORK_GROUP_SIZE */
     case 0x100C: UINT(1300);                                              /* MAX_CLOCK_FREQUENCY, MHz */
+    case 0x101F: /* GLOBAL_MEM_SIZE */
+        if (!getenv("FAKEGPU_MEMORY"))
+            return REAL(GET_DEVICE_INFO, info_fn)(dev, what, room, out, needed);
+        ULONG(number_setting("FAKEGPU_MEMORY", 0));
     case 0x1023: ULONG(65536);                                            /* LOCAL_MEM_SIZE */
     case 0x102B: TEXT(name);                                              /* NAME */
     case CL_DRIVER_VERSION: TEXT("25.18.33578");
@@ -336,9 +343,25 @@ static cl_int build_program(void *program, cl_uint count, void **devices, const 
     return error;
 }
 
+/* The error code of a GPU that fails now, else 0. */
+static cl_int fault(void) {
+    const char *path = getenv("FAKEGPU_FAULT");
+    FILE *file = path ? fopen(path, "r") : NULL;
+    int code = 0;
+    if (file) {
+        if (fscanf(file, "%d", &code) != 1)
+            code = CL_OUT_OF_RESOURCES;
+        fclose(file);
+    }
+    return code;
+}
+
 static cl_int enqueue_kernel(void *queue, void *kernel, cl_uint dimensions, const size_t *offset, const size_t *global,
                              const size_t *local, cl_uint wait_count, void **wait, void **event) {
     size_t flat_global[3], flat_local[3] = {1, 1, 1}, original_local[3] = {1, 1, 1};
+    cl_int failing = fault();
+    if (failing)
+        return failing;
     if (tracing) {
         char name[512] = "";
         REAL(GET_KERNEL_INFO, info_fn)(kernel, CL_KERNEL_FUNCTION_NAME, sizeof name, name, 0);

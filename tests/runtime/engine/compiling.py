@@ -6,9 +6,11 @@ from typing import Any
 from tests.runtime.configs import make_config
 from vinoserve_api.contract import RuntimeConfig
 from vinoserve_runtime.engine.cache import CompiledCache
-from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan, prepare_core
+from vinoserve_runtime.engine.compile import CompiledModel, compile_model
 from vinoserve_runtime.engine.health import Faults
+from vinoserve_runtime.engine.plan import make_plan, prepare_core
 from vinoserve_runtime.engine.pool import InferRequestPool
+from vinoserve_runtime.engine.preflight import Preflight, make_preflight
 from vinoserve_runtime.model.prepare import prepare_model
 from vinoserve_runtime.ov import ov
 
@@ -24,7 +26,15 @@ def compile_config(path: Path, config: RuntimeConfig, cache_dir: Path | None = N
     plan = make_plan(core, config)
     prepare_core(core, plan)
     cache = cache_dir and CompiledCache(cache_dir, config.cache_size_limit, str(path))
-    return compile_model(core, prepare_model(core, path, config), config, plan, cache)
+    prepared = prepare_model(core, path, config)
+    make_preflight(core, prepared, config, plan)
+    return compile_model(core, prepared, config, plan, cache)
+
+
+def check_file(path: Path, **fields: Any) -> Preflight:
+    """What is said before anything is compiled."""
+    core, config = ov.Core(), make_config(path, **fields)
+    return make_preflight(core, prepare_model(core, path, config), config, make_plan(core, config))
 
 
 def make_pool(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.models import write_adder, write_classifier, write_identity, write_multiplier, write_sum
 from tests.runtime.configs import make_config
-from tests.runtime.engine.compiling import F32, compile_file, make_pool
+from tests.runtime.engine.compiling import F32, check_file, compile_file, make_pool
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.prepare import prepare_model
@@ -129,14 +129,14 @@ def test_64_bit_sums_are_said_to_be_made_of_32_bits(tmp_path: Path) -> None:
 
 
 def test_an_affinity_that_names_nothing_is_a_warning(tmp_path: Path) -> None:
-    model = compile_file(
+    preflight = check_file(
         write_classifier(tmp_path / "m.xml"),
         targetDevice="HETERO:CPU",
         operatorAffinity=[{"device": "CPU", "types": ["Softmax", "NoSuchOperator"], "names": ["nobody"]}],
     )
-    assert [w for w in model.warnings if "NoSuchOperator" in w]
-    assert [w for w in model.warnings if "nobody" in w]
-    assert not [w for w in model.warnings if "Softmax" in w]
+    assert [w for w in preflight.warnings if "NoSuchOperator" in w]
+    assert [w for w in preflight.warnings if "nobody" in w]
+    assert not [w for w in preflight.warnings if "Softmax" in w]
 
 
 def test_a_plain_cpu_run_needs_no_converter_tools() -> None:

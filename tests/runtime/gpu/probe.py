@@ -15,8 +15,10 @@ import numpy as np
 from vinoserve_api.contract import RuntimeConfig
 from vinoserve_runtime.engine.assembly import assemble
 from vinoserve_runtime.engine.cache import CompiledCache
-from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan
+from vinoserve_runtime.engine.compile import CompiledModel, compile_model
 from vinoserve_runtime.engine.health import Faults
+from vinoserve_runtime.engine.plan import make_plan, prepare_core
+from vinoserve_runtime.engine.preflight import make_preflight
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.prepare import prepare_model
 from vinoserve_runtime.ov import ov
@@ -45,9 +47,10 @@ def until_settled(model: CompiledModel) -> list[tuple[str, ...]]:
 async def main(config: RuntimeConfig, path: Path, cache: Path) -> dict[str, Any]:
     core = ov.Core()
     plan = make_plan(core, config)
-    model = compile_model(
-        core, prepare_model(core, path, config), config, plan, CompiledCache(cache, None, str(path))
-    )
+    prepare_core(core, plan)
+    prepared = prepare_model(core, path, config)
+    preflight = make_preflight(core, prepared, config, plan)
+    model = compile_model(core, prepared, config, plan, CompiledCache(cache, None, str(path)))
     seen = until_settled(model)
     pool = assemble(model, Faults()).pool
     inputs = [make_input(tensor) for tensor in model.inputs]
@@ -60,7 +63,8 @@ async def main(config: RuntimeConfig, path: Path, cache: Path) -> dict[str, Any]
         "effective": [difference.dump() for difference in state.effective],
         "inferRequests": model.infer_requests,
         "cacheHit": model.cache_hit,
-        "warnings": model.warnings + model.cache_warnings,
+        "placement": {placed.device: placed.operators for placed in preflight.placement},
+        "warnings": preflight.warnings + model.cache_warnings,
         "fallback": None if state.on_requested_device else str(model.explain_fallback(state)),
         "outputs": [np.asarray(output[0], np.float64).ravel()[:2000].tolist() for output in outputs],
     }

@@ -16,7 +16,7 @@ from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import RuntimeFailure, read_termination_message
 from vinoserve_api.device import matches_execution, parse_target
 from vinoserve_runtime import lifecycle as lifecycle_module
-from vinoserve_runtime.engine import compile as compile_module
+from vinoserve_runtime.engine import plan as plan_module
 from vinoserve_runtime.engine.compile import CompiledModel, DeviceState
 from vinoserve_runtime.engine.configuration import Configuration
 from vinoserve_runtime.engine.pool import InferRequestPool
@@ -85,7 +85,7 @@ TARGET = {"targetDevice": "AUTO:GPU,CPU"}
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that OpenVINO lists; AUTO is compiled for the CPU all the same."""
-    monkeypatch.setattr(compile_module, "gather_devices", lambda _: ("CPU", "GPU"))
+    monkeypatch.setattr(plan_module, "gather_devices", lambda _: ("CPU", "GPU"))
     real = lifecycle_module.compile_model
 
     def compile_for_cpu(core: Any, prepared: Any, config: Any, plan: Any, cache: Any) -> CompiledModel:

@@ -1,0 +1,69 @@
+"""What to compile for: the target that was asked for, the devices of it that are here, and what each is told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vinoserve_api.conditions import FailureReason
+from vinoserve_api.contract import RuntimeConfig
+from vinoserve_api.device import Target, parse_target
+from vinoserve_runtime.engine.configuration import Configuration, make_configuration
+from vinoserve_runtime.engine.devices import explain_missing, gather_devices, is_available
+from vinoserve_runtime.ov_errors import make_startup_error
+
+
+@dataclass(frozen=True)
+class DevicePlan:
+    """What to compile for: the requested target less the devices that are not here, where `onFallback` lets that be."""
+
+    requested: Target
+    target: Target
+    configuration: Configuration
+    missing: str | None = None
+    """Why a device of the request is not in the target."""
+
+
+def make_plan(core: Any, config: RuntimeConfig) -> DevicePlan:
+    """Raises StartupError DeviceNotFound or PermissionDenied where the target can't be had.
+
+    OpenVINO drops missing devices of AUTO and MULTI silently, or raises where their driver library is missing; both are
+    decided here by `onFallback` before it gets to choose.
+    """
+    requested = target = _read_target(config)
+    available = gather_devices(core)
+    why: str | None = None
+    missing = [device for device in target.devices if not is_available(device, available)]
+    if missing:
+        error = explain_missing(missing[0], available)
+        present = tuple(device for device in target.devices if device not in missing)
+        if target.mode not in ("AUTO", "MULTI") or not present or config.on_fallback == "Fail":
+            raise error
+        target, why = replace(target, devices=present), str(error)
+    configuration = make_configuration(config, target, _hardware(target, available))
+    return DevicePlan(requested, target, configuration, why)
+
+
+def _read_target(config: RuntimeConfig) -> Target:
+    """With BATCH of the size that `batching` says."""
+    target, batching = parse_target(config.target_device), config.batching
+    if target.mode != "BATCH" or batching is None or batching.max_batch_size is None:
+        return target
+    return replace(target, batch=batching.max_batch_size)
+
+
+def _hardware(target: Target, available: Sequence[str]) -> list[str]:
+    """The devices that get properties of their own, as OpenVINO shall be told them."""
+    if target.devices:
+        return [str(device) for device in target.devices]
+    return [name for name in available if name.partition(".")[0] in target.candidate_kinds]
+
+
+def prepare_core(core: Any, plan: DevicePlan) -> None:
+    """Set what must be set before the model is read. Raises StartupError InvalidProperty."""
+    for device, properties in plan.configuration.core.items():
+        try:
+            core.set_property(device, properties)
+        except RuntimeError as error:
+            raise make_startup_error(
+                error, FailureReason.INVALID_PROPERTY, f"{device} refuses {', '.join(properties)}"
+            ) from error
