@@ -1,274 +1,209 @@
-"""Download one file over HTTP(S): resumable, patient, careful with credentials."""
+"""Download what a uri names: several files and several ranges of them at once, gone on with after a cut, never mixed."""
 
-import errno
-import json
-import os
+import hashlib
 import random
 import shutil
-import ssl
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
-
-import httpx
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Final, TypeVar
 
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.digest import Progress
-from vinoserve_runtime.model.urls import show_url
+from vinoserve_runtime.model.part import Chunk, Part, remove_part
+from vinoserve_runtime.model.sources.base import (
+    ChangedError,
+    Listing,
+    NoRangesError,
+    RemoteFile,
+    RetryableError,
+    Source,
+    UnreachableError,
+)
+from vinoserve_runtime.model.sources.choose import is_hidden
 
+WORKERS: Final = 8
+"""Ranges in flight, over all files."""
 MAX_ATTEMPTS: Final = 8
 """In a row, without a byte of progress."""
+MAX_UNREACHABLE: Final = 4
+MAX_CHANGES: Final = 3
 MAX_PAUSE_SECONDS: Final = 30.0
-MAX_REDIRECTS: Final = 10
-_TIMEOUT: Final = httpx.Timeout(30.0, connect=15.0)
-_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+MAX_FILES: Final = 10_000
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Credentials:
-    """How to be let in at the uri's own host. Never printed."""
+class Downloaded:
+    """Complete files, each under the name it has at the source, still in `.part` files of ours."""
 
-    token: str | None = None
-    username: str | None = None
-    password: str | None = None
-    ca: Path | None = None
-
-    def __repr__(self) -> str:
-        return "Credentials(…)"
-
-    @property
-    def auth(self) -> httpx.Auth | None:
-        if self.token is not None:
-            return _Bearer(self.token)
-        if self.username is not None:
-            return httpx.BasicAuth(self.username, self.password or "")
-        return None
+    listing: Listing
+    parts: dict[str, Path]
+    resumed: bool
+    """Whether an earlier run's bytes are among them."""
 
 
-class _Bearer(httpx.Auth):
-    def __init__(self, token: str) -> None:
-        self._value = f"Bearer {token}"
+def download(source: Source, folder: Path, shown: str, progress: Progress | None = None) -> Downloaded:
+    """Fetch all that `source` finds into parts below `folder`. `shown`: the uri as it may be logged.
 
-    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
-        request.headers["Authorization"] = self._value
-        yield request
-
-
-class _RetryableError(Exception):
-    def __init__(self, message: str, pause: float | None = None) -> None:
-        super().__init__(message)
-        self.pause = pause
-
-
-def read_credentials(folder: Path) -> Credentials:
-    """The Secret's keys, mounted as files: token, or username and password; ca.crt. An absent folder: none."""
-
-    def read(name: str) -> str | None:
-        try:
-            text = (folder / name).read_text().strip()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise StartupError(
-                FailureReason.FETCH_FAILED, f"the credentials' key {name} can't be read"
-            ) from error
-        if not text.isascii() or not text.isprintable():
-            raise StartupError(
-                FailureReason.FETCH_FAILED,
-                f"the credentials' key {name} holds line breaks or other than ASCII",
-            )
-        return text
-
-    ca = folder / "ca.crt"
-    return Credentials(read("token"), read("username"), read("password"), ca if ca.is_file() else None)
-
-
-def download(url: str, part: Path, credentials: Credentials, progress: Progress | None = None) -> bool:
-    """Fetch `url` into `part`, going on where an earlier run was cut off; True where it went on.
-
-    `part` is complete when this returns. Raises StartupError FetchFailed, ModelNotFound, DiskFull.
+    Raises StartupError: FetchFailed, ModelNotFound, AccessDenied, DiskFull, ModelInvalid, DigestMismatch.
     """
-    transfer = _Transfer(url, part, progress)
-    resumed = transfer.done > 0
-    attempts = 0
-    with httpx.Client(
-        timeout=_TIMEOUT, verify=_make_context(credentials), headers={"Accept-Encoding": "identity"}
-    ) as client:
-        while True:
-            before = transfer.done
-            try:
-                transfer.run(client, credentials)
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise StartupError(FailureReason.FETCH_FAILED, f"{show_url(url)}: {error}") from error
-            except (httpx.TransportError, _RetryableError) as error:
-                if _is_certificate_problem(error):
-                    raise StartupError(
-                        FailureReason.FETCH_FAILED,
-                        f"{show_url(url)}: {error}; for a private authority put its certificate into ca.crt of the credentials",
-                    ) from error
-                attempts = 1 if transfer.done > before else attempts + 1
-                if attempts >= MAX_ATTEMPTS:
-                    why = str(error) or type(error).__name__
-                    raise StartupError(
-                        FailureReason.FETCH_FAILED, f"{show_url(url)}: gave up after {attempts} tries: {why}"
-                    ) from error
-                time.sleep(_make_pause(error, attempts))
-            else:
-                return resumed
-
-
-def _make_pause(error: Exception, attempts: int) -> float:
-    """Seconds: what the server asked for, else exponential with full jitter."""
-    asked: float | None = getattr(error, "pause", None)
-    return min(MAX_PAUSE_SECONDS, random.uniform(0, 0.5 * 2**attempts) if asked is None else asked)  # noqa: S311
-
-
-class _Transfer:
-    """The state of one download: what is on the disk, and of which version of the remote file."""
-
-    def __init__(self, url: str, part: Path, progress: Progress | None) -> None:
-        self._url = url
-        self._part = part
-        self._meta = part.with_name(part.name + ".json")
-        self._progress = progress
-        self._validator: str | None = None
-        self.done = 0
-        self._total: int | None = None
-        self._load()
-
-    def _load(self) -> None:
-        """Go on only with what surely is the beginning of the same version."""
+    folder.mkdir(parents=True, exist_ok=True)
+    has_ranges = True
+    for _ in range(MAX_CHANGES):
+        listing = _retry(source.find, shown, threading.Event())
+        _check(listing, shown)
+        if not has_ranges:
+            files = tuple(replace(file, version=None, parallel=False) for file in listing.files)
+            listing = replace(listing, files=files)
         try:
-            meta = json.loads(self._meta.read_text())
-            if meta["url"] == self._url and meta["validator"]:
-                self._validator, self.done = meta["validator"], self._part.stat().st_size
-        except (OSError, ValueError, KeyError, TypeError):
-            self._forget()
+            return _Download(source, listing, folder, shown, progress).run()
+        except NoRangesError:
+            has_ranges = False
+        except ChangedError:
+            continue
+    raise StartupError(
+        FailureReason.FETCH_FAILED, f"{shown} keeps changing while it is downloaded ({MAX_CHANGES} times)"
+    )
 
-    def _forget(self) -> None:
-        self.done, self._validator = 0, None
-        self._part.unlink(missing_ok=True)
-        self._meta.unlink(missing_ok=True)
 
-    def run(self, client: httpx.Client, credentials: Credentials) -> None:
-        headers = {}
-        if self.done and self._validator:
-            headers = {"Range": f"bytes={self.done}-", "If-Range": self._validator}
-        with _open(client, self._url, credentials, headers) as response:
-            if response.status_code == 416:  # what is here is not a beginning of what is there
-                self._forget()
-                raise _RetryableError("HTTP 416")
-            _check_status(self._url, response)
-            if response.status_code == 206 and not self._is_continuation(response):
-                self._forget()
-                raise _RetryableError("the server sent another range than it was asked for")
-            if response.status_code != 206:
-                self._start(response)
-            length = response.headers.get("Content-Length")
-            self._total = self.done + int(length) if length and length.isdecimal() else None
-            self._check_space()
-            self._receive(response)
+def _check(listing: Listing, shown: str) -> None:
+    """Names come from outside: they stay below the model's folder."""
+    if len(listing.files) > MAX_FILES:
+        raise StartupError(
+            FailureReason.MODEL_INVALID,
+            f"{shown} has {len(listing.files)} files, more than {MAX_FILES}: name the folder of the model",
+        )
+    for file in listing.files:
+        path = PurePosixPath(file.path)
+        unsafe = path.is_absolute() or ".." in path.parts or not path.parts
+        if unsafe or any(char in file.path for char in "\\\0") or is_hidden(file.path):
+            raise StartupError(
+                FailureReason.MODEL_INVALID,
+                f"{shown} has a file of a name that isn't taken: {file.path[:200]!r}",
+            )
 
-    def _is_continuation(self, response: httpx.Response) -> bool:
-        return bool(self.done) and response.headers.get("Content-Range", "").startswith(f"bytes {self.done}-")
 
-    def _start(self, response: httpx.Response) -> None:
-        self._forget()
-        tag = response.headers.get("ETag", "")
-        self._validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
-        self._meta.write_text(json.dumps({"url": self._url, "validator": self._validator}))
+class _Download:
+    """One listing, on its way into its parts."""
+
+    def __init__(
+        self, source: Source, listing: Listing, folder: Path, shown: str, progress: Progress | None
+    ) -> None:
+        self._source, self._listing, self._folder, self._shown = source, listing, folder, shown
+        self._progress = progress
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._done = 0
+        sizes = [file.size for file in listing.files]
+        self._total = None if None in sizes else sum(size or 0 for size in sizes)
+
+    def run(self) -> Downloaded:
+        parts = {file.path: self._open(file) for file in self._listing.files}
+        self._count(sum(part.done for part in parts.values()))
+        resumed = any(part.resumed for part in parts.values())
+        self._check_space()
+        pool = ThreadPoolExecutor(WORKERS, "download")
+        try:
+            jobs = [
+                pool.submit(self._fetch, file, parts[file.path], chunk)
+                for file in self._listing.files
+                for chunk in parts[file.path].chunks
+                if not chunk.is_complete
+            ]
+            for job in wait(jobs, return_when=FIRST_EXCEPTION).done:
+                job.result()
+        finally:
+            self._stop.set()
+            pool.shutdown(cancel_futures=True)
+            for part in parts.values():
+                part.save()
+        for file in self._listing.files:
+            self._verify(file, parts[file.path].path)
+        return Downloaded(self._listing, {name: part.path for name, part in parts.items()}, resumed)
+
+    def _open(self, file: RemoteFile) -> Part:
+        """Its name is the same in the next run, and fits into any file system."""
+        key = hashlib.sha256(f"{self._shown} {file.path}".encode(errors="surrogateescape")).hexdigest()
+        return Part(
+            self._folder / f"{key[:32]}.part",
+            name=file.path,
+            size=file.size,
+            version=file.version,
+            parallel=file.parallel,
+        )
+
+    def _count(self, size: int) -> None:
+        with self._lock:
+            self._done += size
+            if self._progress:
+                self._progress(self._done, self._total)
 
     def _check_space(self) -> None:
-        free = shutil.disk_usage(self._part.parent).free
-        if self._total is not None and self._total - self.done > free:
+        free = shutil.disk_usage(self._folder).free
+        if self._total is not None and self._total - self._done > free:
             raise StartupError(
                 FailureReason.DISK_FULL,
-                f"{show_url(self._url)} has {self._total} bytes, {self._part.parent} has {free} free: raise spec.cache.model.sizeLimit",
+                f"{self._shown} has {self._total} bytes, {self._folder.parent} has {free} free: raise spec.cache.model.sizeLimit",
             )
 
-    def _receive(self, response: httpx.Response) -> None:
+    def _fetch(self, file: RemoteFile, part: Part, chunk: Chunk) -> None:
+        """One range, to its end. Runs in a thread of the pool."""
+        _retry(lambda: self._receive(file, part, chunk), self._shown, self._stop, progress=lambda: chunk.at)
+
+    def _receive(self, file: RemoteFile, part: Part, chunk: Chunk) -> None:
+        if chunk.done and file.version is None:
+            self._count(-chunk.done)
+            part.restart(chunk)
+        with self._source.read(file, chunk.at, chunk.stop) as blocks:
+            for block in blocks:
+                if self._stop.is_set():
+                    raise CancelledError
+                try:
+                    part.write(chunk, block)
+                except ValueError as error:
+                    raise ChangedError(str(error)) from error
+                self._count(len(block))
+        if chunk.stop is not None and not chunk.is_complete:
+            raise RetryableError(f"cut off after {chunk.at} of {chunk.stop} bytes")
+
+    def _verify(self, file: RemoteFile, part: Path) -> None:
+        if file.sha256 is None:
+            return
+        with part.open("rb") as content:
+            found = hashlib.file_digest(content, "sha256").hexdigest()
+        if found != file.sha256:
+            remove_part(part)
+            raise StartupError(
+                FailureReason.DIGEST_MISMATCH,
+                f"{self._shown}: {file.path} should have sha256:{file.sha256} by what its source says, but has sha256:{found}",
+            )
+
+
+def _retry(
+    action: Callable[[], _T], shown: str, stop: threading.Event, progress: Callable[[], int] = lambda: 0
+) -> _T:
+    """Patient with who is busy, less so with who isn't there. Raises CancelledError once `stop` is set."""
+    attempts = 0
+    while not stop.is_set():
+        before = progress()
         try:
-            with self._part.open("ab") as file:
-                for block in response.iter_raw():
-                    file.write(block)
-                    self.done += len(block)
-                    if self._progress:
-                        self._progress(self.done, self._total)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return action()
+        except RetryableError as error:
+            attempts = 1 if progress() > before else attempts + 1
+            if attempts >= (MAX_UNREACHABLE if isinstance(error, UnreachableError) else MAX_ATTEMPTS):
                 raise StartupError(
-                    FailureReason.DISK_FULL,
-                    f"{self._part.parent} is full after {self.done} bytes of {show_url(self._url)}: raise spec.cache.model.sizeLimit",
+                    FailureReason.FETCH_FAILED, f"{shown}: gave up after {attempts} tries: {error}"
                 ) from error
-            raise
-        finally:
-            self.done = self._part.stat().st_size if self._part.exists() else 0
-        if self._total is not None and self.done < self._total:
-            raise _RetryableError(f"cut off after {self.done} of {self._total} bytes")
-        with self._part.open("rb") as file:
-            os.fsync(file.fileno())
+            stop.wait(_make_pause(error, attempts))
+    raise CancelledError
 
 
-@contextmanager
-def _open(
-    client: httpx.Client, url: str, credentials: Credentials, headers: dict[str, str]
-) -> Iterator[httpx.Response]:
-    """Follow redirects by hand: never from https to http, and credentials only to the uri's own origin."""
-    at = httpx.URL(url)
-    own = _origin(at)
-    for _ in range(MAX_REDIRECTS + 1):
-        auth = credentials.auth if _origin(at) == own else None
-        with client.stream("GET", at, headers=headers, auth=auth, follow_redirects=False) as response:
-            if not response.has_redirect_location:
-                yield response
-                return
-            to = at.join(response.headers["Location"])
-        if to.scheme not in ("http", "https") or (at.scheme == "https" and to.scheme != "https"):
-            raise StartupError(
-                FailureReason.FETCH_FAILED,
-                f"{show_url(url)}: refused a redirect from {at.scheme} to {show_url(str(to))}",
-            )
-        at = to
-    raise StartupError(FailureReason.FETCH_FAILED, f"{show_url(url)}: more than {MAX_REDIRECTS} redirects")
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
-
-
-def _check_status(url: str, response: httpx.Response) -> None:
-    status = response.status_code
-    if status in (200, 206):
-        return
-    text = f"{show_url(url)}: HTTP {status} {response.reason_phrase}".rstrip()
-    if status in _AGAIN:
-        after = response.headers.get("Retry-After", "")
-        raise _RetryableError(text, float(after) if after.isdecimal() else None)
-    if status in (404, 410):
-        raise StartupError(FailureReason.MODEL_NOT_FOUND, text)
-    if status in (401, 403, 407):
-        raise StartupError(
-            FailureReason.FETCH_FAILED,
-            f"{text}: not let in; see spec.model.credentials (keys token, or username and password)",
-        )
-    raise StartupError(FailureReason.FETCH_FAILED, text)
-
-
-def _make_context(credentials: Credentials) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if credentials.ca is not None:
-        try:
-            context.load_verify_locations(credentials.ca)
-        except (OSError, ssl.SSLError) as error:
-            raise StartupError(
-                FailureReason.FETCH_FAILED, "the credentials' key ca.crt holds no certificate in PEM"
-            ) from error
-    return context
-
-
-def _is_certificate_problem(error: BaseException) -> bool:
-    return "CERTIFICATE_VERIFY_FAILED" in str(error)
+def _make_pause(error: RetryableError, attempts: int) -> float:
+    """Seconds: what the server asked for, else exponential with full jitter."""
+    asked = random.uniform(0, 0.5 * 2**attempts) if error.pause is None else error.pause  # noqa: S311
+    return min(MAX_PAUSE_SECONDS, asked)

@@ -3,6 +3,8 @@
 import errno
 import re
 import shutil
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -15,12 +17,13 @@ from vinoserve_runtime.model.digest import Progress, digest_path, size_of
 from vinoserve_runtime.model.fetched import FILE_NAME, Fetched, read_fetched, write_fetched
 from vinoserve_runtime.model.find import find_model, tell_format
 from vinoserve_runtime.model.kinds import SUFFIXES, list_parts
+from vinoserve_runtime.model.sources import SCHEMES
 from vinoserve_runtime.model.unpack import is_archive, unpack
 from vinoserve_runtime.model.urls import show_uri
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _CONTENT: Final = "content"
-_PART: Final = "download.part"
+_DOWNLOAD: Final = "download"
 
 
 def fetch_model(
@@ -55,13 +58,14 @@ def _fetch(
         return before
     (model_dir / FILE_NAME).unlink(missing_ok=True)
     scheme = urlsplit(source.uri).scheme
-    if scheme in ("http", "https"):
-        named, digest = _download(source, model_dir, credentials_dir, progress)
+    is_ours, revision = scheme in SCHEMES, None
+    if is_ours:
+        named, digest, revision = _download(source, model_dir, credentials_dir, progress)
     else:
         named = _resolve(source.uri, claim_dir)
         digest = digest_path(named, progress)
         _verify(source, digest)
-    root = _lay_out(source, named, model_dir, is_ours=scheme in ("http", "https"))
+    root = _lay_out(source, named, model_dir, is_ours=is_ours)
     path, found = find_model(root, source.format)
     fetched = Fetched(
         uri=source.uri,
@@ -69,6 +73,7 @@ def _fetch(
         root=str(root),
         format=found,
         digest=digest,
+        revision=revision,
         content_digest=digest if root == named else digest_path(root),
         size_bytes=size_of(root) if root.is_dir() else sum(part.stat().st_size for part in list_parts(path)),
         seconds=round(monotonic() - started, 3),
@@ -113,51 +118,64 @@ def _verify(source: ModelSource, digest: str) -> None:
 
 def _download(
     source: ModelSource, model_dir: Path, credentials_dir: Path, progress: Progress | None
-) -> tuple[Path, str]:
-    """The downloaded and verified file, still packed if it is an archive; and its digest."""
+) -> tuple[Path, str, str | None]:
+    """What was downloaded and verified, archives still packed: a file or a folder; its digest; its revision."""
     if source.uri.startswith("http:") and source.digest is None:
         raise StartupError(
             FailureReason.INVALID_CONFIG,
             "spec.model.digest: needed with http://, which anybody on the way can change",
         )
-    # a pod that serves what its init container fetched needs no HTTP client: 0.2 s of its start
-    from vinoserve_runtime.model.download import download, read_credentials  # noqa: PLC0415
+    # a pod that serves what its init container fetched needs no clients: 0.2 s and more of its start
+    from vinoserve_runtime.model.download import download  # noqa: PLC0415
+    from vinoserve_runtime.model.sources import open_source  # noqa: PLC0415
+    from vinoserve_runtime.model.sources.access import Access  # noqa: PLC0415
 
-    part = model_dir / _PART
-    credentials = read_credentials(credentials_dir)
-    went_on = download(source.uri, part, credentials, progress)
-    digest = digest_path(part)
-    if went_on and source.digest not in (None, digest):
-        # the beginning was of another version, and the server didn't say so: once more, from the first byte
-        _remove_part(part)
-        download(source.uri, part, credentials, progress)
-        digest = digest_path(part)
-    if source.digest not in (None, digest):
-        _remove_part(part)
+    folder, shown = model_dir / _DOWNLOAD, show_uri(source.uri)
+    with closing(open_source(source.uri, Access(credentials_dir))) as remote:
+        for is_last in (False, True):
+            got = download(remote, folder / "parts", shown, progress)
+            named = _put_in_place(got.parts, got.listing.named, folder / "tree")
+            digest = digest_path(named)
+            if source.digest in (None, digest):
+                break
+            shutil.rmtree(folder)
+            if is_last or not got.resumed:
+                break
+            # the beginning was of another version, and the server didn't say so: once more, from the first byte
     _verify(source, digest)
-    return part, digest
+    return named, digest, got.listing.revision
 
 
-def _remove_part(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    part.with_name(part.name + ".json").unlink(missing_ok=True)
+def _put_in_place(parts: Mapping[str, Path], named: str | None, tree: Path) -> Path:
+    """Give the complete parts their names below `tree`; what the uri names of them."""
+    shutil.rmtree(tree, ignore_errors=True)
+    for name, part in parts.items():
+        target = tree / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.rename(target)
+    return tree / named if named else tree
 
 
 def _lay_out(source: ModelSource, named: Path, model_dir: Path, *, is_ours: bool) -> Path:
     """Where the model is: in place or, if it was downloaded or is an archive, below `model_dir`."""
     content = model_dir / _CONTENT
-    if named.is_dir() or not (is_ours or is_archive(named)):
+    if not is_ours and (named.is_dir() or not is_archive(named)):
         return named
     shutil.rmtree(content, ignore_errors=True)
-    if is_archive(named):
+    tree = model_dir / _DOWNLOAD / "tree"
+    if named.is_dir():
+        named.rename(content)
+        root = content
+    elif is_archive(named):
         unpack(named, content)
         root = content
     else:
-        content.mkdir()
-        root = content / _make_file_name(source, named)
-        named.rename(root)
+        name = _make_file_name(source, named)
+        named.rename(named.with_name(name))
+        tree.rename(content)
+        root = content / name
     if is_ours:
-        _remove_part(named)
+        shutil.rmtree(model_dir / _DOWNLOAD)
     return root
 
 
@@ -183,7 +201,7 @@ def _resolve(uri: str, claim_dir: Path) -> Path:
     elif parts.scheme != "file":
         raise StartupError(
             FailureReason.INVALID_CONFIG,
-            f"spec.model.uri: {uri} is none of https://, http://, pvc:// and file:",
+            f"spec.model.uri: {uri} is none of hf://, s3://, gs://, az://, https://, http://, pvc:// and file:",
         )
     path = path.absolute()
     try:

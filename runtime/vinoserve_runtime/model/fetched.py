@@ -27,6 +27,8 @@ class Fetched(BaseModel):
     """The file or folder that the uri names, after unpacking."""
     format: str
     digest: str
+    revision: str | None = None
+    """What exactly the uri led to: a commit, an ETag, a version."""
     content_digest: str
     size_bytes: int
     seconds: float

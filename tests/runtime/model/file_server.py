@@ -1,5 +1,6 @@
 """A file server that can be as unreliable as the real ones."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +14,10 @@ class FileServer:
 
     content: bytes = b""
     etag: str | None = '"v1"'
+    modified: str | None = None
     ranges: bool = True
     cut_after: list[int] = field(default_factory=list)
-    """Bytes after which an answer's connection is cut, an entry an answer."""
+    """Bytes after which an answer's connection is cut, an entry an answer of more than a byte."""
     statuses: list[int] = field(default_factory=list)
     """Answered first, an entry a request."""
     redirects: dict[str, str] = field(default_factory=dict)
@@ -43,19 +45,28 @@ def serving(server: FileServer) -> Iterator[FileServer]:
                 self.send_content(headers)
 
         def send_content(self, headers: dict[str, str]) -> None:
-            start, extra = 0, {"ETag": server.etag} if server.etag else {}
-            wanted = headers.get("range")
-            if server.ranges and wanted and headers.get("if-range") == server.etag:
-                start = int(wanted.removeprefix("bytes=").rstrip("-"))
-                extra["Content-Range"] = f"bytes {start}-{len(server.content) - 1}/{len(server.content)}"
-            self.answer(206 if start else 200, extra, server.content[start:])
+            size = len(server.content)
+            extra = {"ETag": server.etag} if server.etag else {}
+            if server.modified:
+                extra["Last-Modified"] = server.modified
+            wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", headers.get("range", ""))
+            same = headers.get("if-range") in (None, server.etag, server.modified)
+            if not (server.ranges and wanted and same):
+                self.answer(200, extra, server.content)
+                return
+            start, stop = int(wanted[1]), min(int(wanted[2] or size) + 1, size)
+            if start >= size:
+                self.answer(416, extra | {"Content-Range": f"bytes */{size}"}, b"")
+            else:
+                extra["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+                self.answer(206, extra, server.content[start:stop])
 
         def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            if status < 300 and server.cut_after:
+            if status < 300 and len(body) > 1 and server.cut_after:
                 self.wfile.write(body[: server.cut_after.pop(0)])
                 self.close_connection = True
             else:

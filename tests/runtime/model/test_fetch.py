@@ -80,11 +80,12 @@ def test_the_same_again_is_left_as_it_is_unless_it_was_damaged(
 ) -> None:
     uri, digest = f"{server.url}/net.onnx", sha(onnx)
     first = fetch(tmp_path, uri, digest=digest)
+    asked = len(server.requests)
     assert fetch(tmp_path, uri, digest=digest) == first
-    assert len(server.requests) == 1
+    assert len(server.requests) == asked
     Path(first.path).write_bytes(b"damaged")
     fetch(tmp_path, uri, digest=digest)
-    assert len(server.requests) == 2
+    assert len(server.requests) == 2 * asked
     assert Path(first.path).read_bytes() == onnx
 
 
@@ -95,28 +96,34 @@ def test_another_digest_is_never_served(tmp_path: Path, server: FileServer, onnx
     assert sha(onnx) in str(error)
     assert sha(b"other") in str(error)
     assert "fetched.json" not in leftovers(tmp_path)
-    assert "download.part" not in leftovers(tmp_path)
+    assert "download" not in leftovers(tmp_path)
 
 
 def test_a_cut_connection_goes_on_where_it_was(tmp_path: Path, server: FileServer, onnx: bytes) -> None:
     server.cut_after = [10, 20, 5]
     fetch(tmp_path, f"{server.url}/net.onnx", digest=sha(onnx))
-    assert [headers.get("range") for _, headers in server.requests] == [
-        None,
-        "bytes=10-",
-        "bytes=30-",
-        "bytes=35-",
-    ]
+    end = len(onnx) - 1
+    asked = [headers.get("range") for _, headers in server.requests]
+    assert asked == ["bytes=0-0", None, f"bytes=10-{end}", f"bytes=30-{end}", f"bytes=35-{end}"]
+
+
+def make_part(folder: Path, server: FileServer, uri: str, beginning: bytes) -> None:
+    """What a killed fetch leaves, with `beginning` as its bytes."""
+    server.cut_after = [len(beginning), *[0] * 20]
+    failure(folder, uri, digest=sha(server.content))
+    server.cut_after, server.requests = [], []
+    (part,) = (folder / "models/download/parts").glob("*.part")
+    assert part.stat().st_size == len(beginning)
+    part.write_bytes(beginning)
 
 
 def test_a_killed_fetch_goes_on_where_it_was(tmp_path: Path, server: FileServer, onnx: bytes) -> None:
-    (tmp_path / "models").mkdir()
     uri = f"{server.url}/net.onnx"
-    (tmp_path / "models/download.part").write_bytes(onnx[:40])
-    (tmp_path / "models/download.part.json").write_text(json.dumps({"url": uri, "validator": '"v1"'}))
+    make_part(tmp_path, server, uri, onnx[:40])
     fetched = fetch(tmp_path, uri, digest=sha(onnx))
-    assert server.requests[0][1]["range"] == "bytes=40-"
-    assert server.requests[0][1]["if-range"] == '"v1"'
+    (_, headers) = server.requests[-1]
+    assert headers["range"].startswith("bytes=40-")
+    assert headers["if-range"] == '"v1"'
     assert Path(fetched.path).read_bytes() == onnx
 
 
@@ -124,10 +131,8 @@ def test_a_killed_fetch_goes_on_where_it_was(tmp_path: Path, server: FileServer,
 def test_a_beginning_of_another_version_is_thrown_away(
     tmp_path: Path, server: FileServer, onnx: bytes, change: str
 ) -> None:
-    (tmp_path / "models").mkdir()
     uri = f"{server.url}/net.onnx"
-    (tmp_path / "models/download.part").write_bytes(b"\0" * 40)
-    (tmp_path / "models/download.part.json").write_text(json.dumps({"url": uri, "validator": '"v1"'}))
+    make_part(tmp_path, server, uri, b"\0" * 40)
     if change == "etag":
         server.etag = '"v2"'
     server.ranges = change != "ranges"
@@ -137,7 +142,7 @@ def test_a_beginning_of_another_version_is_thrown_away(
 def test_a_busy_server_is_asked_again(tmp_path: Path, server: FileServer, onnx: bytes) -> None:
     server.statuses = [503, 429, 500]
     fetch(tmp_path, f"{server.url}/net.onnx", digest=sha(onnx))
-    assert len(server.requests) == 4
+    assert len(server.requests) == 5
 
 
 def test_giving_up_says_after_how_many_tries_and_why(tmp_path: Path, server: FileServer, onnx: bytes) -> None:
@@ -151,7 +156,7 @@ def test_giving_up_says_after_how_many_tries_and_why(tmp_path: Path, server: Fil
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [(404, "ModelNotFound"), (401, "FetchFailed"), (403, "FetchFailed"), (400, "FetchFailed")],
+    [(404, "ModelNotFound"), (401, "AccessDenied"), (403, "AccessDenied"), (400, "FetchFailed")],
 )
 def test_a_refusal_is_final(
     tmp_path: Path, server: FileServer, onnx: bytes, status: int, reason: str
@@ -180,8 +185,8 @@ def test_credentials_go_to_the_uris_own_host_alone(
     with serving(FileServer(onnx)) as other:
         server.redirects = {"/net.onnx": "/here", "/here": f"{other.url}/there"}
         fetch(tmp_path, f"{server.url}/net.onnx", digest=sha(onnx))
-        assert [headers.get("authorization") for _, headers in server.requests] == [value, value]
-        assert [headers.get("authorization") for _, headers in other.requests] == [None]
+        assert [headers.get("authorization") for _, headers in server.requests] == [value] * 4
+        assert [headers.get("authorization") for _, headers in other.requests] == [None] * 2
 
 
 def test_redirects_end(tmp_path: Path, server: FileServer, onnx: bytes) -> None:
@@ -267,7 +272,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_says_so(
     tmp_path: Path, server: FileServer, onnx: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download_module.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
     error = failure(tmp_path, f"{server.url}/net.onnx", digest=sha(onnx))
     assert error.reason == FailureReason.DISK_FULL
     assert "10 free" in str(error)
