@@ -30,7 +30,7 @@ def check_service(service: InferenceService) -> tuple[Problem, ...]:
     refused = uri.check_uri(model.uri, digest=model.digest is not None)
     if refused:
         problems.append(Problem("spec.model.uri", refused))
-    if model.credentials is not None and not model.uri.startswith("http"):
+    if model.credentials is not None and not uri.takes_credentials(model.uri):
         problems.append(Problem("spec.model.credentials", uri.CREDENTIALS))
     return (
         *problems,

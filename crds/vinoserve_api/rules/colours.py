@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from vinoserve_api.fields import quoted
 from vinoserve_api.problem import Problem
 from vinoserve_api.rules.cel import CelRule
-from vinoserve_api.rules.shapes import CLIENT_LAYOUT, ITEM, fixed, lower, may_be
+from vinoserve_api.rules.shapes import CLIENT_LAYOUT, ITEM, client_layout, fixed, lower, may_be
 from vinoserve_api.v1alpha1 import CHANNELS, YUV_FORMATS, Input
 
 #: From what clients send to what the model takes: what PrePostProcessor converts in a step or two (OpenVINO 2026.4.1, measured).
@@ -39,7 +39,7 @@ def check_colours(tensor: Input) -> Iterator[Problem]:
             f"and {taken} comes from {_either(from_these)}",
         )
         return
-    layout = _client_layout(tensor)
+    layout = client_layout(tensor)
     if layout is None or "C" not in layout:
         yield Problem("layout", COLOUR_LAYOUT)
         return
@@ -66,10 +66,6 @@ def _model_colour(tensor: Input) -> str | None:
     return tensor.model.color_format if tensor.model else None
 
 
-def _client_layout(tensor: Input) -> str | None:
-    return (tensor.client.layout if tensor.client else None) or tensor.layout
-
-
 def _either(words: Sequence[str]) -> str:
     return " or ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else words[0]
 
@@ -92,7 +88,7 @@ CEL = (
         f"!({_HAS_COLOURS}) || self.model.colorFormat in {{"
         + ", ".join(f"'{sent}': [{', '.join(repr(t) for t in taken)}]" for sent, taken in CONVERSIONS.items())
         + "}[self.client.colorFormat]",
-        "GRAY stays GRAY; write model.colorFormat: GRAY, or send RGB, BGR, RGBX or BGRX",
+        "GRAY stays GRAY; write model.colorFormat: GRAY, or send a colour",
         ".client.colorFormat",
     ),
     CelRule(
@@ -120,7 +116,7 @@ CEL = (
             f"!({_HAS_COLOURS}) || !has({shape}) || !has(self.layout) || size({shape}) != size({layout})"
             f" || !{layout}.contains('C') || [{shape}[{layout}.indexOf('C')]].all(c, !{fixed('c')}"
             f" || {lower('c')} == string({_COUNTS}[{colour}]))",
-            "RGB and BGR have 3 channels, RGBX and BGRX 4, GRAY 1; write that number for C",
+            "RGB and BGR have 3 channels, RGBX and BGRX 4, GRAY and the first of planes 1; write that number for C",
             shape.removeprefix("self"),
         )
         for shape, layout, colour in (

@@ -305,7 +305,8 @@ CEL = (
         f"!{_TARGET}.matches('^BATCH|(^|[:,])NPU') || !has(self.model.inputs) || self.model.inputs.all(i,"
         f" (!has(i.shape) || i.shape.all(d, {fixed('d')}))"
         f" && (!has(i.client) || !has(i.client.shape) || i.client.shape.all(d, {fixed('d')}))"
-        " && (!has(i.resize) || has(i.client) && has(i.client.shape)))",
+        " && (!has(i.resize) || has(i.client) && (has(i.client.shape)"
+        " || has(i.client.encoding) && i.client.encoding == 'image')))",
         f"'targetDevice ' + {_TARGET} + ' needs fixed sizes: write numbers into shape and client.shape (with resize, client.shape must be set)'",
         ".model.inputs",
         computed=True,

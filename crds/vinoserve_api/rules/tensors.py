@@ -4,15 +4,26 @@ from collections.abc import Iterator
 
 from vinoserve_api.fields import quoted
 from vinoserve_api.problem import Problem
-from vinoserve_api.rules import colours
+from vinoserve_api.rules import colours, outputs, pictures
 from vinoserve_api.rules.cel import CelRule
-from vinoserve_api.rules.shapes import CLIENT_LAYOUT, ITEM, bounds, fixed, is_fixed, lower, may_be
+from vinoserve_api.rules.shapes import (
+    CLIENT_LAYOUT,
+    ITEM,
+    REPEATED,
+    bounds,
+    client_layout,
+    fixed,
+    is_encoded,
+    is_fixed,
+    is_repeated,
+    lower,
+    may_be,
+)
 from vinoserve_api.v1alpha1 import MAX_SIZE, Dimension, Input, Model
 
 BOUNDS = (
     f'the lower bound comes first, the upper is at most {MAX_SIZE}; write "1..10" for any size from 1 to 10'
 )
-REPEATED = "a letter of a layout stands for one dimension; use each once (? as often as needed)"
 RANK = "has another number of dimensions than shape; write a letter for each"
 CLIENT_NEEDS_LAYOUT = "clients' layout is converted to the model's: set layout beside client"
 CLIENT_LETTERS = "has other dimensions than the model's layout; write the same letters in clients' order"
@@ -41,10 +52,13 @@ def check_tensors(model: Model) -> Iterator[Problem]:
     for i, tensor in enumerate(model.inputs):
         for problem in _check_input(tensor):
             yield Problem(f"spec.model.inputs[{i}].{problem.path}", problem.message)
+    for i, output in enumerate(model.outputs):
+        for problem in outputs.check_output(output):
+            yield Problem(f"spec.model.outputs[{i}].{problem.path}", problem.message)
 
 
 def _check_input(tensor: Input) -> Iterator[Problem]:
-    own = list(_check_forms(tensor))
+    own = list(_check_forms(tensor)) or list(pictures.check_pictures(tensor))
     yield from own
     if own:  # what relates the parts to each other means nothing yet
         return
@@ -56,22 +70,21 @@ def _check_input(tensor: Input) -> Iterator[Problem]:
 
 def _check_forms(tensor: Input) -> Iterator[Problem]:
     client_shape = tensor.client.shape if tensor.client else None
-    client_layout = tensor.client.layout if tensor.client else None
+    said = tensor.client.layout if tensor.client else None
     for path, shape in (("shape", tensor.shape), ("client.shape", client_shape)):
         for i, dimension in enumerate(shape or ()):
             low, high = bounds(dimension)
             if low > high or high > MAX_SIZE:
                 yield Problem(f"{path}[{i}]", f"{quoted(dimension)}: {BOUNDS}")
-    for path, layout in (("layout", tensor.layout), ("client.layout", client_layout)):
-        letters = [letter for letter in layout or "" if letter != "?"]
-        if len(set(letters)) < len(letters):
+    for path, layout in (("layout", tensor.layout), ("client.layout", said)):
+        if is_repeated(layout):
             yield Problem(path, f"{quoted(layout)}: {REPEATED}")
             return
     if tensor.shape is not None and tensor.layout and len(tensor.shape) != len(tensor.layout):
         yield Problem("layout", f"{quoted(tensor.layout)} {RANK}: {len(tensor.shape)}")
-    if client_layout:
-        yield from _check_letters(client_layout, tensor.layout)
-    rank = len(client_layout or tensor.layout or tensor.shape or ())
+    if said:
+        yield from _check_letters(said, tensor.layout)
+    rank = len(said or tensor.layout or tensor.shape or ())
     if client_shape is not None and rank and len(client_shape) != rank:
         yield Problem("client.shape", f"{CLIENT_RANK} ({rank})")
 
@@ -92,7 +105,7 @@ def _side(tensor: Input, letter: str) -> tuple[int, Dimension, Dimension] | None
     client = tensor.client
     if not (client and client.shape is not None and tensor.shape is not None and tensor.layout):
         return None
-    at = (client.layout or tensor.layout).find(letter)
+    at = (client_layout(tensor) or "").find(letter)
     model_at = tensor.layout.find(letter)
     return (at, client.shape[at], tensor.shape[model_at]) if min(at, model_at) >= 0 else None
 
@@ -103,7 +116,7 @@ def _check_client(tensor: Input) -> Iterator[Problem]:
     if client is None or client.shape is None or tensor.shape is None:
         return
     pairs: list[tuple[int, Dimension, Dimension]] = []
-    if tensor.layout is None or client.layout in (None, tensor.layout):
+    if tensor.layout is None or client_layout(tensor) == tensor.layout:
         letters = tensor.layout or "?" * len(tensor.shape)
         pairs = [
             (i, client.shape[i], size)
@@ -117,7 +130,7 @@ def _check_client(tensor: Input) -> Iterator[Problem]:
             if letter != "?" and not _is_converted(tensor, letter)
         ]
         pairs = [side for side in sides if side is not None]
-        if len(client.layout or "") < len(tensor.layout) and not may_be(
+        if len(client_layout(tensor) or "") < len(tensor.layout) and not may_be(
             tensor.shape[tensor.layout.index("N")], 1
         ):
             yield Problem(
@@ -136,7 +149,7 @@ def _check_client(tensor: Input) -> Iterator[Problem]:
 def _is_converted(tensor: Input, letter: str) -> bool:
     """Whether a conversion changes this dimension's size."""
     if letter in ("H", "W"):
-        return tensor.resize is not None
+        return tensor.resize is not None or (letter == "H" and pictures.is_single_plane(tensor))
     return letter == "C" and colours.client_colour(tensor) is not None
 
 
@@ -185,7 +198,7 @@ def check_static(model: Model, why: str) -> Iterator[Problem]:
                         f"{path}.{name}[{j}]",
                         f"{quoted(dimension)}, but {why} needs fixed sizes; write a number",
                     )
-        if tensor.resize is not None and client_shape is None:
+        if tensor.resize is not None and client_shape is None and not is_encoded(tensor):
             yield Problem(
                 f"{path}.resize",
                 f"lets clients send any size, but {why} needs fixed sizes; write them into client.shape",
@@ -194,7 +207,10 @@ def check_static(model: Model, why: str) -> Iterator[Problem]:
 
 # --- the same in CEL
 
-_CONVERTED = "(l in ['H', 'W'] && has(self.resize) || l == 'C' && has(self.client.colorFormat) || l == '?')"
+_CONVERTED = (
+    "(l in ['H', 'W'] && has(self.resize) || l == 'C' && has(self.client.colorFormat) || l == '?'"
+    " || l == 'H' && has(self.client.colorFormat) && self.client.colorFormat.contains('SINGLE'))"
+)
 _SIZE_SENT = f"self.client.shape[{CLIENT_LAYOUT}.indexOf(l)]"
 _SIZE_TAKEN = "self.shape[self.layout.indexOf(l)]"
 
@@ -279,6 +295,7 @@ CEL = (
         ".client.shape",
     ),
     *colours.CEL,
+    *pictures.CEL,
     CelRule(
         ITEM,
         "!has(self.resize) || has(self.layout) && self.layout.contains('H') && self.layout.contains('W')",
@@ -297,4 +314,5 @@ CEL = (
     *_channels("mean"),
     *_channels("scale"),
     CelRule("spec.model.inputs[].scale[]", "self != 0.0", SCALE_ZERO),
+    *outputs.CEL,
 )

@@ -7,12 +7,22 @@ from urllib.parse import unquote
 from vinoserve_api.fields import cel_text, quoted
 from vinoserve_api.rules.cel import CelRule
 
-SCHEMES = ("file", "pvc", "https", "http")
-_FORMS = "write https://HOST/PATH, pvc://CLAIM/PATH or file:PATH"
+SCHEMES = ("file", "pvc", "https", "http", "hf", "s3", "gs", "az", "oci")
+_STORES = ("s3", "gs", "az")
+_FORMS = (
+    "write hf://OWNER/NAME, s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY, oci://REGISTRY/REPOSITORY:TAG, "
+    "https://HOST/PATH, pvc://CLAIM/PATH or file:PATH"
+)
 
 _CLAIM = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _HOST = r"([A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*\.?|\[[0-9A-Fa-f:.]+\])"
 _PORT = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+
+_HUB_NAME = "[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_])?"
+_BUCKET = "[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
+_REPOSITORY = "[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
+_TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+_IMAGE_DIGEST = "sha256:[0-9a-f]{64}"
 
 NO_SPACES = "has white space, a control character or a backslash in it; write %20 for a space"
 NO_PARENT = "has '..' in its path; write the path without it"
@@ -24,10 +34,25 @@ HTTPS_FORM = "names no host and file; write https://HOST/PATH or https://HOST:PO
 NOT_ASCII = "has characters beyond ASCII in it; percent-encode them"
 NO_FRAGMENT = "has '#' or '?' in it; write them as %23 and %3F where they belong to a name"
 ENCODING = "has a '%' that two hexadecimal digits don't follow; write %25 for the sign itself"
-CREDENTIALS = "credentials are for https:// alone; remove them"
+HF_FORM = (
+    "is no repository of the hub; write hf://OWNER/NAME, hf://OWNER/NAME@REVISION or hf://OWNER/NAME@REVISION/PATH "
+    "(a slash in REVISION as %2F)"
+)
+BUCKET_FORM = "names no bucket; write s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/KEY, the name in lower case"
+OCI_FORM = "is no image; write oci://REGISTRY/REPOSITORY:TAG or oci://REGISTRY/REPOSITORY@sha256:DIGEST"
+CREDENTIALS = (
+    "credentials are for hf://, s3://, gs://, az:// and https:// alone; remove them "
+    "(for oci:// name the Secret in spec.podTemplate.imagePullSecrets)"
+)
 
 _FILE = r"^file:(/{0,1}|///)[^/?#]"
+_HUB = rf"^hf://{_HUB_NAME}/{_HUB_NAME}(@[^/@]+)?(/.*)?$"
+_STORE = rf"^(s3|gs|az)://{_BUCKET}(/.*)?$"
+_OCI = rf"^oci://{_HOST}(:{_PORT})?/{_REPOSITORY}(:{_TAG}|(:{_TAG})?@{_IMAGE_DIGEST})$"
 _HTTP = rf"^https?://{_HOST}(:{_PORT})?/[^?#]"
+
+_OTHER_FORMS = {"hf": (_HUB, HF_FORM), "oci": (_OCI, OCI_FORM), **dict.fromkeys(_STORES, (_STORE, BUCKET_FORM))}
+_WITH_CREDENTIALS = ("https", "http", "hf", *_STORES)
 
 
 def check_uri(uri: str, *, digest: bool) -> str | None:
@@ -49,7 +74,17 @@ def check_uri(uri: str, *, digest: bool) -> str | None:
         return NO_USERINFO
     if scheme == "pvc":
         return _check_claim(rest)
-    return _check_http(uri, digest=digest)
+    if scheme in ("https", "http"):
+        return _check_http(uri, digest=digest)
+    if re.search("[?#]", uri):
+        return NO_FRAGMENT
+    pattern, form = _OTHER_FORMS[scheme]
+    return None if re.match(pattern, uri, re.DOTALL) else form
+
+
+def takes_credentials(uri: str) -> bool:
+    """Whether the model is fetched from somewhere that may want to know by whom."""
+    return uri.partition(":")[0] in _WITH_CREDENTIALS
 
 
 def _explain_scheme(uri: str, scheme: str) -> str:
@@ -107,7 +142,7 @@ _USERINFO = "self.matches('^[a-z]+://[^/?#]*@')"
 CEL = (
     _cel(
         f"self.matches('^({'|'.join(SCHEMES)}):')",
-        "models are fetched by https:, pvc: and file:; " + _FORMS,
+        "is fetched by none of the schemes there are; " + _FORMS,
     ),
     _cel(
         "!self.matches(" + cel_text(r"[\s\\\x00-\x20\x7f]|%(0[0-9a-fA-F]|1[0-9a-fA-F]|7[fF])") + ")",
@@ -120,6 +155,9 @@ CEL = (
     ),
     _cel(_unless("file:", _FILE), FILE_FORM),
     _cel(_unless("pvc:", rf"^pvc://{_CLAIM}($|/)"), PVC_FORM),
+    _cel(_unless("hf:", _HUB), HF_FORM),
+    _cel(f"!self.matches('^({'|'.join(_STORES)}):') || {_USERINFO} || self.matches({cel_text(_STORE)})", BUCKET_FORM),
+    _cel(f"!self.startsWith('oci:') || {_USERINFO} || self.matches({cel_text(_OCI)})", OCI_FORM),
     _cel(f"!self.startsWith('http') || {_USERINFO} || self.matches({cel_text(_HTTP)})", HTTPS_FORM),
     _cel("!self.startsWith('http') || self.matches('^[\\x00-\\x7f]*$')", NOT_ASCII),
     _cel("self.startsWith('http') ? !self.contains('#') : !self.matches('[?#]')", NO_FRAGMENT),
@@ -128,7 +166,7 @@ CEL = (
     CelRule("spec.model", "!self.uri.startsWith('http:') || has(self.digest)", HTTP_DIGEST, ".uri"),
     CelRule(
         "spec.model",
-        "!has(self.credentials) || self.uri.startsWith('http')",
+        f"!has(self.credentials) || self.uri.matches('^({'|'.join(_WITH_CREDENTIALS)}):')",
         CREDENTIALS,
         ".credentials",
     ),

@@ -26,8 +26,12 @@ SERVED_NAME = Matches(
 
 class Credentials(Document):
     secret_name: ObjectName = Field(
-        description="Secret of the same namespace; only the fetch container sees it. Keys: token (bearer), or "
-        "username and password (basic); ca.crt to trust a private authority."
+        description="Secret of the same namespace; only the fetch container sees it. Keys, by the uri's scheme: "
+        "https: token (bearer), or username and password (basic). hf: HF_TOKEN, HF_ENDPOINT. "
+        "s3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL. "
+        "gs: service-account.json, GOOGLE_BASE_URL. "
+        "az: AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_ENDPOINT. "
+        "All: ca.crt to trust a private authority."
     )
 
 
@@ -38,15 +42,21 @@ class ClientTensor(Document):
         None, description="Element type that clients send; converted to the model's."
     )
     shape: Shape | None = Field(
-        None, description="Shape that clients send, in the client's layout; -1 where any size may come."
+        None,
+        description="Shape that clients send, in the client's layout; -1 where any size may come. Of pictures in planes it is "
+        "the first plane's, NHWC of one channel; the others follow from it.",
     )
     layout: Layout | None = Field(None, description="Layout that clients send, such as NHWC.")
     color_format: ColorFormat | None = Field(
-        None, description="Colour format of the pictures that clients send."
+        None,
+        description="Colour format of the pictures that clients send. NV12 and I420 in several planes are inputs of their own, "
+        "NAME/y and NAME/uv or NAME/u and NAME/v; GRAY of them is the plane of brightness as it comes. Of files: what they are "
+        "decoded to, RGB where left out.",
     )
     encoding: Literal["none", "image"] = Field(
         "none",
-        description="image: clients send JPEG or PNG files as BYTES, one element a picture; they are decoded first.",
+        description="image: clients send JPEG or PNG files as BYTES, one element a picture (base64 in JSON). They are decoded, "
+        "turned upright as EXIF of a JPEG says, without transparency, in 8 bits, and with resize each is resized by itself.",
     )
 
 
@@ -88,13 +98,18 @@ class Input(Document):
 class OutputModelTensor(Document):
     """What the model gives, where its file doesn't say."""
 
-    layout: Layout | None = Field(None, description="The model's layout, such as NCHW.")
+    layout: Layout | None = Field(
+        None, description="The model's layout, such as NCHW; needs layout beside it."
+    )
 
 
 class Output(Document):
     name: Text = Field(description='The model\'s own output name, or its index ("0").')
     element_type: ElementType | None = Field(None, description="Element type that clients get.")
-    layout: Layout | None = Field(None, description="Layout that clients get, such as NHWC.")
+    layout: Layout | None = Field(
+        None,
+        description="Layout that clients get, such as NHWC; converted from model.layout, or from what the model's file says.",
+    )
     model: OutputModelTensor | None = Field(
         None, description="What the model gives, where its file doesn't say."
     )
@@ -102,8 +117,10 @@ class Output(Document):
 
 class Model(Document):
     uri: Annotated[str, Field(min_length=5, max_length=2048)] = Field(
-        description="Where the model is: https://HOST/PATH (http:// with a digest), pvc://CLAIM/PATH, or file:PATH "
-        "in the pod. A file, a folder, or a .tar, .tar.gz, .tar.bz2, .tar.xz or .zip of one."
+        description="Where the model is: hf://OWNER/NAME[@REVISION][/PATH], s3://BUCKET/KEY, gs://BUCKET/KEY, "
+        "az://CONTAINER/KEY (KEY of an object or of a folder), oci://REGISTRY/REPOSITORY:TAG or @sha256:…, "
+        "https://HOST/PATH (http:// with a digest), pvc://CLAIM/PATH, or file:PATH in the pod. "
+        "A file, a folder, or a .tar, .tar.gz, .tar.bz2, .tar.xz or .zip of one."
     )
     format: ModelFormat | None = Field(None, description="Left out: told from the files.")
     digest: (
@@ -126,7 +143,7 @@ class Model(Document):
     version: Annotated[str, Field(max_length=32), SERVED_NAME] = Field(
         "1", description="Version that clients see."
     )
-    credentials: Credentials | None = Field(None, description="How to be let in at the uri's host.")
+    credentials: Credentials | None = Field(None, description="How to be let in where the uri leads to.")
     inputs: Annotated[tuple[Input, ...], Field(max_length=64)] = Field(
         (), description="Shapes and preprocessing, by input; what isn't named stays as the model has it."
     )

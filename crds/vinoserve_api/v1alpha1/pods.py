@@ -68,7 +68,9 @@ class Limits(Document):
         30, description="Longest a request may take, waiting included (504)."
     )
     max_image_pixels: Quantity = Field(
-        "64M", description="Largest picture that client.encoding image decodes, in pixels (400)."
+        "64M",
+        description="Largest picture that client.encoding image decodes, in pixels, and most pixels of a request's pictures "
+        "as the model gets them (400).",
     )
 
 

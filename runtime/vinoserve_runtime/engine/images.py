@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from vinoserve_api.v1alpha1 import CHANNELS
 from vinoserve_runtime.engine.decoding import BadPictureError, Picture
 from vinoserve_runtime.engine.resizing import resize
 from vinoserve_runtime.model.preprocess import Encoded
@@ -79,7 +80,7 @@ class ImagesEngine:
                 f"{label('input', info.name)}: {len(files)} pictures of {height} x {width} have more pixels than "
                 f"limits.maxImagePixels, {self._max_pixels}; send fewer in a request"
             )
-        channels = info.bounds[3][0]
+        channels = CHANNELS[item.color_format]
         batch = np.empty((len(files), height, width, channels), NUMPY_DTYPES[info.datatype])
         for number, picture in enumerate(pictures):
             if is_given_up():

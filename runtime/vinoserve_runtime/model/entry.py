@@ -133,6 +133,8 @@ class Entry:
     def _check_color(self) -> None:
         if self.from_color is None or self.to_color is None:
             return
+        if self.to_color in YUV_FORMATS:
+            self._refuse("model.colorFormat", f"missing: say what {self.from_color} becomes, such as RGB")
         if "C" not in self.client_layout:
             self._refuse("client.layout", "missing: a colour format needs a layout with C, such as NHWC")
         if self.from_color != self.to_color and (self.from_color, self.to_color) not in COLOR_STEPS:
