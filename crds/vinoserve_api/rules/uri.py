@@ -38,12 +38,11 @@ HF_FORM = (
     "is no repository of the hub; write hf://OWNER/NAME, hf://OWNER/NAME@REVISION or hf://OWNER/NAME@REVISION/PATH "
     "(a slash in REVISION as %2F)"
 )
-BUCKET_FORM = "names no bucket; write s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/KEY, the name in lower case"
-OCI_FORM = "is no image; write oci://REGISTRY/REPOSITORY:TAG or oci://REGISTRY/REPOSITORY@sha256:DIGEST"
-CREDENTIALS = (
-    "credentials are for hf://, s3://, gs://, az:// and https:// alone; remove them "
-    "(for oci:// name the Secret in spec.podTemplate.imagePullSecrets)"
+BUCKET_FORM = (
+    "names no bucket; write s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/KEY, the name in lower case"
 )
+OCI_FORM = "is no image; write oci://REGISTRY/REPOSITORY:TAG or oci://REGISTRY/REPOSITORY@sha256:DIGEST"
+CREDENTIALS = "credentials are for what is fetched from another host: https://, hf://, s3://, gs://, az:// and oci://; remove them"
 
 _FILE = r"^file:(/{0,1}|///)[^/?#]"
 _HUB = rf"^hf://{_HUB_NAME}/{_HUB_NAME}(@[^/@]+)?(/.*)?$"
@@ -51,8 +50,12 @@ _STORE = rf"^(s3|gs|az)://{_BUCKET}(/.*)?$"
 _OCI = rf"^oci://{_HOST}(:{_PORT})?/{_REPOSITORY}(:{_TAG}|(:{_TAG})?@{_IMAGE_DIGEST})$"
 _HTTP = rf"^https?://{_HOST}(:{_PORT})?/[^?#]"
 
-_OTHER_FORMS = {"hf": (_HUB, HF_FORM), "oci": (_OCI, OCI_FORM), **dict.fromkeys(_STORES, (_STORE, BUCKET_FORM))}
-_WITH_CREDENTIALS = ("https", "http", "hf", *_STORES)
+_OTHER_FORMS = {
+    "hf": (_HUB, HF_FORM),
+    "oci": (_OCI, OCI_FORM),
+    **dict.fromkeys(_STORES, (_STORE, BUCKET_FORM)),
+}
+_WITH_CREDENTIALS = ("https", "http", "hf", *_STORES, "oci")
 
 
 def check_uri(uri: str, *, digest: bool) -> str | None:
@@ -155,8 +158,11 @@ CEL = (
     ),
     _cel(_unless("file:", _FILE), FILE_FORM),
     _cel(_unless("pvc:", rf"^pvc://{_CLAIM}($|/)"), PVC_FORM),
-    _cel(_unless("hf:", _HUB), HF_FORM),
-    _cel(f"!self.matches('^({'|'.join(_STORES)}):') || {_USERINFO} || self.matches({cel_text(_STORE)})", BUCKET_FORM),
+    _cel(f"!self.startsWith('hf:') || {_USERINFO} || self.matches({cel_text(_HUB)})", HF_FORM),
+    _cel(
+        f"!self.matches('^({'|'.join(_STORES)}):') || {_USERINFO} || self.matches({cel_text(_STORE)})",
+        BUCKET_FORM,
+    ),
     _cel(f"!self.startsWith('oci:') || {_USERINFO} || self.matches({cel_text(_OCI)})", OCI_FORM),
     _cel(f"!self.startsWith('http') || {_USERINFO} || self.matches({cel_text(_HTTP)})", HTTPS_FORM),
     _cel("!self.startsWith('http') || self.matches('^[\\x00-\\x7f]*$')", NOT_ASCII),
