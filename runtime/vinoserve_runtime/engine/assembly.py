@@ -1,5 +1,6 @@
 """From what was compiled to what clients ask: a pool of infer requests, and whatever wraps it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vinoserve_runtime.engine.batching import Batcher
@@ -21,10 +22,15 @@ class Assembly:
     """What warm-up, parity and proofs ask: tensors as the graph has them."""
 
 
-def assemble(compiled: CompiledModel, faults: Faults) -> Assembly:
-    """Call it on the event loop that will serve. Every pool of it counts its failures in `faults`."""
+def assemble(
+    compiled: CompiledModel, faults: Faults, on_batch: Callable[[int], None] = lambda _: None
+) -> Assembly:
+    """Call it on the event loop that will serve. Every pool of it counts its failures in `faults`.
+
+    `on_batch`: is told the samples of each inference where requests are put together here.
+    """
     pool = _make_pool(compiled, faults)
-    engine = pool if compiled.batch_plan is None else Batcher(pool, compiled.batch_plan)
+    engine = pool if compiled.batch_plan is None else Batcher(pool, compiled.batch_plan, on_batch)
     return Assembly(engine=engine, pool=pool)
 
 

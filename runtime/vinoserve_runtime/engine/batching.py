@@ -73,16 +73,16 @@ class Batcher:
     A request with more samples than a batch may have goes alone. `on_batch` is told the samples of each inference.
     """
 
-    def __init__(self, engine: Engine, plan: BatchPlan) -> None:
+    def __init__(self, engine: Engine, plan: BatchPlan, on_batch: Callable[[int], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._engine = engine
         self._plan = plan
+        self._on_batch = on_batch
         self._free = engine.size
         self._groups: dict[Hashable, _Group] = {}
         self._batches: set[asyncio.Task[None]] = set()
         self._flush: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self.on_batch: Callable[[int], None] = lambda _: None
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
@@ -169,7 +169,7 @@ class Batcher:
         return True
 
     async def _run_alone(self, request: _Waiting) -> None:
-        self.on_batch(request.samples)
+        self._on_batch(request.samples)
         try:
             _settle(request, await self._engine.infer(request.tensors))
         except Exception as error:  # noqa: BLE001  handed to the one who waits
@@ -178,7 +178,7 @@ class Batcher:
 
     async def _infer_together(self, batch: Sequence[_Waiting]) -> list[list[Array]]:
         """The results of each."""
-        self.on_batch(sum(request.samples for request in batch))
+        self._on_batch(sum(request.samples for request in batch))
         results = await self._engine.infer(
             [
                 np.concatenate([request.tensors[i] for request in batch], axis)
