@@ -4,6 +4,7 @@ OpenVINO's long calls run in a thread of their own, so that probes and the repor
 """
 
 import asyncio
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
@@ -11,16 +12,20 @@ from typing import Any
 
 import structlog
 
+from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import Phase, RuntimeConfig, RuntimeFailure, RuntimeReport
+from vinoserve_api.v1alpha1 import Parity
 from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.engine.assembly import Assembly, assemble
 from vinoserve_runtime.engine.cache import CompiledCache
 from vinoserve_runtime.engine.compile import CompiledModel, DeviceState, compile_model
 from vinoserve_runtime.engine.health import Faults, Health
+from vinoserve_runtime.engine.parity import Reference, compare, explain_mismatch
 from vinoserve_runtime.engine.pictures import take_pictures
 from vinoserve_runtime.engine.plan import DevicePlan, make_plan, prepare_core
 from vinoserve_runtime.engine.preflight import make_preflight
 from vinoserve_runtime.engine.warmup import WarmUp
+from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.metrics import Metrics
 from vinoserve_runtime.model.fetch import fetch_model, verify_again
 from vinoserve_runtime.model.fetched import Fetched, need_fetched
@@ -143,7 +148,9 @@ class Lifecycle:
         plan, prepared = await self._read(core, fetched)
         compiled = await self._compile(core, plan, prepared)
         await self._until_on_device(compiled)
-        assembly = assemble(compiled, self._faults)
+        assembly = assemble(compiled, self._faults, self._metrics.batch_size.observe)
+        if self.config.parity is not None:
+            await self._compare(self.config.parity, fetched, prepared, assembly)
         engine = take_pictures(assembly.engine, prepared, self.config.limits.max_image_pixels)
         self.ledger.inputs, self.ledger.outputs = engine.inputs, engine.outputs
         return compiled, replace(assembly, engine=engine)
@@ -201,9 +208,10 @@ class Lifecycle:
         return compiled
 
     async def _until_on_device(self, compiled: CompiledModel) -> None:
-        """Where nothing but the requested device will do, wait until AUTO has compiled for it."""
+        """Where nothing but the requested device will do, or it is to be compared, wait until AUTO has compiled for it."""
         started, already = monotonic(), self.ledger.startup.compile_seconds or 0.0
-        while (await self._observe(compiled)).is_standing_in and self.config.on_fallback == "Fail":
+        must_be = self.config.on_fallback == "Fail" or self.config.parity is not None
+        while (await self._observe(compiled)).is_standing_in and must_be:
             await asyncio.sleep(WATCH_SECONDS / 4)
             self.ledger.note(compile_seconds=round(already + _since(started), 3))
         await self._keep(compiled)
@@ -219,6 +227,27 @@ class Lifecycle:
         if root is None or fetched is None:
             return None
         return CompiledCache(root, self.config.cache_size_limit, fetched.content_digest, fetched.size_bytes)
+
+    async def _compare(
+        self, parity: Parity, fetched: Fetched, prepared: PreparedModel, assembly: Assembly
+    ) -> None:
+        """Raises ParityMismatch where the target computes something else than the reference, and `onMismatch` is Fail."""
+        self._enter("Comparing")
+        started = monotonic()
+        reference = await self._worker.run(lambda: Reference(prepared))
+        self.ledger.parity, worst = await compare(
+            assembly.pool, reference.open(), parity, fetched.folder, reference.limits
+        )
+        self.ledger.note(parity_seconds=_since(started))
+        del reference
+        gc.collect()  # its infer requests and their pool hold each other
+        if worst is None:
+            return
+        devices = self.ledger.device.execution_devices if self.ledger.device else ()
+        text = explain_mismatch(worst, self.config, prepared.model, devices)
+        if parity.on_mismatch == "Fail":
+            raise StartupError(FailureReason.PARITY_MISMATCH, text)
+        self.ledger.warn(text)
 
     async def _observe(self, compiled: CompiledModel) -> DeviceState:
         """Look at what runs the model. Raises FellBackToCPU where that isn't tolerated."""

@@ -38,6 +38,12 @@ class Fetched(BaseModel):
     def model_path(self) -> Path:
         return Path(self.path)
 
+    @property
+    def folder(self) -> Path:
+        """What may lie beside the model: the folder that the uri names, or the one that its file is in."""
+        root = Path(self.root)
+        return root if root.is_dir() else root.parent
+
 
 def read_fetched(model_dir: Path) -> Fetched | None:
     """None where nothing was fetched, or not to the end."""

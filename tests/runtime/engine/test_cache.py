@@ -18,8 +18,8 @@ from tests.runtime.configs import make_config
 from tests.runtime.engine.compiling import compile_config, compile_file
 from vinoserve_runtime.engine.cache import CacheUse, CompiledCache
 from vinoserve_runtime.engine.cache_key import describe, make_key, read_isa
-from vinoserve_runtime.engine.plan import make_plan
 from vinoserve_runtime.engine.locks import lock_alone, lock_shared
+from vinoserve_runtime.engine.plan import make_plan
 from vinoserve_runtime.ov import ov
 
 
