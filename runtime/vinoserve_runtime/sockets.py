@@ -1,5 +1,6 @@
-"""Sockets to listen on."""
+"""Sockets to listen on, and how many connections may come."""
 
+import resource
 import socket
 from typing import Final
 
@@ -20,3 +21,9 @@ def listen(host: str | None, port: int) -> socket.socket:
             return socket.create_server(("", port), backlog=BACKLOG)
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def count_connections(most: int, *, share: int) -> int:
+    """How many connections a server may hold: `most`, or one part in `share` of the files that the process may open."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return most if files == resource.RLIM_INFINITY else min(most, files // share)

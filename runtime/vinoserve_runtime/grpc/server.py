@@ -10,7 +10,7 @@ from vinoserve_runtime.grpc.health import Health
 from vinoserve_runtime.grpc.methods import Methods
 from vinoserve_runtime.grpc.reflection import make_reflection_handler
 from vinoserve_runtime.grpc.service import InferenceService
-from vinoserve_runtime.sockets import listen
+from vinoserve_runtime.sockets import count_connections, listen
 
 SPARE_RPCS: Final = 1024
 """Beside the inferences that wait: health, metadata, streams, and messages that are still coming."""
@@ -27,7 +27,13 @@ OPTIONS: Final = (
     # Clients may ask as often whether the server is there.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # Connections on which nothing sensible comes.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 600_000),
 )
+
+MAX_CONNECTIONS: Final = 1024
+"""Each carries any number of calls."""
 
 
 class Server:
@@ -36,7 +42,11 @@ class Server:
     def __init__(self, dataplane: Dataplane) -> None:
         limits = dataplane.limits
         self._server = grpc.aio.server(
-            options=[*OPTIONS, ("grpc.max_receive_message_length", limits.max_request_bytes)],
+            options=[
+                *OPTIONS,
+                ("grpc.max_receive_message_length", limits.max_request_bytes),
+                ("grpc.max_allowed_incoming_connections", count_connections(MAX_CONNECTIONS, share=4)),
+            ],
             maximum_concurrent_rpcs=limits.max_queued_requests + SPARE_RPCS,
         )
         methods = Methods(dataplane.metrics, limits.request_timeout_seconds)

@@ -1,18 +1,15 @@
 """Sockets, and the connections on them."""
 
 import asyncio
-import resource
 from email.utils import formatdate
 from typing import Final
 
 from vinoserve_runtime.rest.connection import Connection
 from vinoserve_runtime.rest.messages import App
-from vinoserve_runtime.sockets import BACKLOG, listen
+from vinoserve_runtime.sockets import BACKLOG, count_connections, listen
 
 SWEEP_SECONDS: Final = 1.0
 MAX_CONNECTIONS: Final = 4096
-SPARE_FILES: Final = 128
-"""File descriptors that are left for everything else."""
 
 
 class Server:
@@ -24,7 +21,7 @@ class Server:
         self.closing = False
         self.date = b""
         self._connections: set[Connection] = set()
-        self._most = _count_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        self._most = count_connections(MAX_CONNECTIONS, share=2)
         self._sockets: asyncio.Server | None = None
         self._port = 0
         self._empty = asyncio.Event()
@@ -80,8 +77,3 @@ class Server:
         for connection in list(self._connections):
             connection.check(now)
         self._timer = self.loop.call_later(SWEEP_SECONDS, self._sweep)
-
-
-def _count_connections(files: int) -> int:
-    """How many connections to hold where the process may open `files`."""
-    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files - SPARE_FILES)

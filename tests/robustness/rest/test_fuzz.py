@@ -17,7 +17,7 @@ from tests.runtime.rest.serving import FakeEngine, Running, serving, tensor
 from vinoserve_runtime.tensors import NUMPY_DTYPES
 
 SOAK = bool(os.environ.get("VINOSERVE_SOAK"))
-BODIES = 30_000 if SOAK else 1_200
+BODIES = 50_000 if SOAK else 1_200
 MESSAGES = 20_000 if SOAK else 800
 
 INPUTS = [

@@ -4,7 +4,6 @@ import select
 import socket
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import orjson
@@ -141,51 +140,29 @@ def test_huge_declared_tensors_cost_nothing(shape: list[int]) -> None:
         for item in ({"data": [1]}, {"data": []}, {"parameters": {"binary_data_size": 8}}):
             header = orjson.dumps({"inputs": [{"name": "x", "datatype": "FP64", "shape": shape, **item}]})
             raw = b"" if "data" in item else bytes(8)
-            answer = server.infer(header + raw, {"Inference-Header-Content-Length": str(len(header))})
-            assert answer.status == 400
-            assert 'input "x"' in answer.error
+            seconds = []
+            for _ in range(5):
+                began = time.perf_counter()
+                answer = server.infer(header + raw, {"Inference-Header-Content-Length": str(len(header))})
+                seconds.append(time.perf_counter() - began)
+                assert answer.status == 400
+                assert 'input "x"' in answer.error
+            assert min(seconds) < 0.1
         assert psutil.Process().memory_info().rss - before < 16 << 20
 
 
-def test_four_times_too_much_is_refused_and_the_rest_is_served() -> None:
-    """32 clients on a model that can do 1 at a time with 7 waiting."""
-
-    def work(given):
-        time.sleep(0.002)
-        return [given[0] + np.float32(1)]
-
-    limits = RuntimeLimits(
-        max_request_bytes=1 << 20,
-        max_queued_requests=7,
-        request_timeout_seconds=60,
-        max_image_pixels=64_000_000,
-    )
-    longest = 0
-
-    async def watched(given):
-        nonlocal longest
-        longest = max(longest, server.dataplane.queue_length)
-        return await server.loop.run_in_executor(None, work, given)
-
-    engine = FakeEngine([tensor("x", "FP32", 1, 4)], [tensor("y", "FP32", 1, 4)], watched)
-
-    def client(_: int) -> Counter[int]:
-        statuses: Counter[int] = Counter()
-        with Wire(server) as wire:
-            for _ in range(60):
-                wire.send(request("POST", "/v2/models/m/infer", orjson.dumps(BODY)))
-                answer = wire.answer()
-                statuses[answer.status] += 1
-                if answer.status == 429:
-                    assert answer.headers["retry-after"]
-        return statuses
-
-    with serving(engine, limits) as server, ThreadPoolExecutor(32) as pool:
-        statuses = sum(pool.map(client, range(32)), Counter())
-        assert set(statuses) == {200, 429}
-        assert statuses[200] > 60
-        assert longest <= 7
-        assert (server.dataplane.in_flight, server.dataplane.queue_length) == (0, 0)
+def test_a_body_said_to_be_a_gigabyte_is_refused_at_once() -> None:
+    with serving(make_adder()) as server:
+        before = psutil.Process().memory_info().rss
+        seconds = []
+        for _ in range(5):
+            with Wire(server) as wire:
+                began = time.perf_counter()
+                wire.send(b"POST /v2/models/m/infer HTTP/1.1\r\nContent-Length: 1073741824\r\n\r\n{")
+                assert wire.answer().status == 413
+                seconds.append(time.perf_counter() - began)
+        assert min(seconds) < 0.1
+        assert psutil.Process().memory_info().rss - before < 16 << 20
 
 
 def test_connections_past_the_limit_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

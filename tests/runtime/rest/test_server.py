@@ -11,7 +11,7 @@ from tests.runtime.rest.serving import LIMITS, make_adder
 from vinoserve_runtime import rest
 from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.metrics import Metrics
-from vinoserve_runtime.rest.server import MAX_CONNECTIONS, _count_connections
+from vinoserve_runtime.sockets import count_connections
 
 
 def make_dataplane() -> Dataplane:
@@ -58,7 +58,8 @@ async def test_a_port_in_use_is_an_error() -> None:
         await server.wait_closed()
 
 
-def test_connections_leave_files_for_the_rest() -> None:
-    assert _count_connections(1024) < 1024
-    assert _count_connections(1 << 20) == MAX_CONNECTIONS
-    assert _count_connections(resource.RLIM_INFINITY) == MAX_CONNECTIONS
+@pytest.mark.parametrize("files", [1024, 1 << 20, resource.RLIM_INFINITY])
+def test_connections_leave_files_for_the_rest(monkeypatch: pytest.MonkeyPatch, files: int) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    together = count_connections(4096, share=2) + count_connections(1024, share=4)
+    assert together == (768 if files == 1024 else 5120)
