@@ -5,7 +5,7 @@ as CEL goes, the same for the API server.
 """
 
 from vinoserve_api.problem import Problem
-from vinoserve_api.rules import batching, buckets, classes, device, pods, scheduling, tensors, uri
+from vinoserve_api.rules import batching, buckets, classes, device, parity, pods, scheduling, tensors, uri
 from vinoserve_api.rules.cel import CelRule
 from vinoserve_api.v1alpha1 import AcceleratorClass, InferenceService, InferenceServiceSpec
 
@@ -17,6 +17,7 @@ SERVICE_CEL: tuple[CelRule, ...] = (
     *buckets.CEL,
     *device.CEL,
     *batching.CEL,
+    *parity.CEL,
     *pods.CEL,
     *scheduling.make_rules(InferenceServiceSpec),
 )
@@ -38,6 +39,7 @@ def check_service(service: InferenceService) -> tuple[Problem, ...]:
         *buckets.check_buckets(model),
         *device.check_device(spec),
         *batching.check_batching(spec),
+        *parity.check_parity(spec.parity),
         *pods.check_pods(spec),
         *scheduling.check_scheduling(spec),
     )
