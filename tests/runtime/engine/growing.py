@@ -62,6 +62,12 @@ def write_scaled(path: Path, shape: list[int], output: str = "batch") -> Path:
     return save(path, {"y": y}, [x])
 
 
+def write_doubles(path: Path) -> Path:
+    """a [n] and b [m] -> c = 2 a and d = 2 b."""
+    a, b = (ops.parameter([-1], np.float32, name=name) for name in "ab")
+    return save(path, {"c": ops.add(a, a), "d": ops.add(b, b)}, [a, b])
+
+
 def save(path: Path, outputs: dict[str, ov.Node], parameters: list[ov.Node]) -> Path:
     for name, node in outputs.items():
         node.output(0).get_tensor().set_names({name})
