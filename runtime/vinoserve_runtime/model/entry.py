@@ -6,7 +6,7 @@ from typing import Any, Final, NoReturn
 from vinoserve_api.conditions import FailureReason
 from vinoserve_api.v1alpha1 import CHANNELS, YUV_FORMATS, ClientTensor, Dimension, Input
 from vinoserve_runtime.errors import StartupError
-from vinoserve_runtime.model.planes import Range, make_even, picture_rows
+from vinoserve_runtime.model.planes import Range, make_even, picture_rows, plane_rows
 from vinoserve_runtime.model.reshape import make_partial_shape, show_shape
 from vinoserve_runtime.ov import ov
 
@@ -172,13 +172,12 @@ class Entry:
                 shape=True,
             )
         sent = make_partial_shape(shape)
-        if self.has_planes:
-            rows = picture_rows(str(self.from_color), _range(shape[1]))
-            sent[1] = make_dimension_of(rows)
         for at, letter in enumerate(self.client_layout):
             own = self._size_of(letter)
             if letter == "C" and self.from_color:
                 own = CHANNELS[self.from_color]
+            if letter == "H" and self.has_planes and own is not None:
+                own = plane_rows(str(self.from_color), own)
             if own is None or (self.entry.resize and letter in "HW"):
                 continue
             if not sent[at].compatible(ov.Dimension(own)):

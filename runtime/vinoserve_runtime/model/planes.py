@@ -70,6 +70,11 @@ def picture_rows(color_format: str, sent: Range) -> Range:
     return -(-sent[0] // 3) * 2, None if sent[1] is None else sent[1] // 3 * 2
 
 
+def plane_rows(color_format: str, height: int) -> int:
+    """The rows of a picture's first plane."""
+    return height * 3 // 2 if is_single(color_format) else height
+
+
 def plane_shapes(color_format: str, batch: Range, height: Range, width: Range) -> list[tuple[Range, ...]]:
     """NHWC of each plane; `height` and `width` are even and the picture's."""
     if is_single(color_format):
