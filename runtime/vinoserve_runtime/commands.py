@@ -12,7 +12,7 @@ from typing import NoReturn
 import structlog
 import uvloop
 
-from vinoserve_api.contract import CLAIM_DIR, CREDENTIALS_DIR, RuntimeConfig, RuntimeFailure
+from vinoserve_api.contract import CLAIM_DIR, CREDENTIALS_DIR, IMAGE_DIR, RuntimeConfig, RuntimeFailure
 from vinoserve_runtime.lifecycle import Lifecycle
 from vinoserve_runtime.logs import configure_logs
 from vinoserve_runtime.model.fetch import fetch_model
@@ -42,6 +42,7 @@ def fetch(config: RuntimeConfig, *, model_dir: Path, claim_dir: Path, credential
             model_dir=model_dir,
             claim_dir=claim_dir,
             credentials_dir=credentials_dir,
+            image_dir=Path(IMAGE_DIR) if Path(IMAGE_DIR).is_mount() else None,
             progress=progress,
         )
     except Exception as error:  # noqa: BLE001  faults of ours are said in the same way as any others

@@ -3,11 +3,10 @@
 import errno
 import re
 import shutil
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from vinoserve_api.conditions import FailureReason
@@ -17,9 +16,13 @@ from vinoserve_runtime.model.digest import Progress, digest_path, size_of
 from vinoserve_runtime.model.fetched import FILE_NAME, Fetched, read_fetched, write_fetched
 from vinoserve_runtime.model.find import find_model, tell_format
 from vinoserve_runtime.model.kinds import SUFFIXES, list_parts
+from vinoserve_runtime.model.layers import apply_layer
 from vinoserve_runtime.model.sources import SCHEMES
 from vinoserve_runtime.model.unpack import is_archive, unpack
 from vinoserve_runtime.model.urls import show_uri
+
+if TYPE_CHECKING:
+    from vinoserve_runtime.model.download import Downloaded
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _CONTENT: Final = "content"
@@ -32,11 +35,15 @@ def fetch_model(
     model_dir: Path,
     claim_dir: Path,
     credentials_dir: Path,
+    image_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Fetched:
-    """Idempotent: the same uri and digest with an intact result is left as it is. Raises StartupError."""
+    """Idempotent: the same uri and digest with an intact result is left as it is. Raises StartupError.
+
+    `image_dir`: where the node has mounted the image of an oci: uri; None where it is to be pulled.
+    """
     try:
-        return _fetch(source, model_dir, claim_dir, credentials_dir, progress)
+        return _fetch(source, model_dir, claim_dir, credentials_dir, image_dir=image_dir, progress=progress)
     except OSError as error:
         reason = (
             FailureReason.DISK_FULL
@@ -49,7 +56,13 @@ def fetch_model(
 
 
 def _fetch(
-    source: ModelSource, model_dir: Path, claim_dir: Path, credentials_dir: Path, progress: Progress | None
+    source: ModelSource,
+    model_dir: Path,
+    claim_dir: Path,
+    credentials_dir: Path,
+    *,
+    image_dir: Path | None,
+    progress: Progress | None,
 ) -> Fetched:
     started = monotonic()
     model_dir.mkdir(parents=True, exist_ok=True)
@@ -58,11 +71,12 @@ def _fetch(
         return before
     (model_dir / FILE_NAME).unlink(missing_ok=True)
     scheme = urlsplit(source.uri).scheme
-    is_ours, revision = scheme in SCHEMES, None
+    mounted = image_dir if scheme == "oci" else None
+    is_ours, revision = scheme in SCHEMES and mounted is None, None
     if is_ours:
         named, digest, revision = _download(source, model_dir, credentials_dir, progress)
     else:
-        named = _resolve(source.uri, claim_dir)
+        named = mounted or _resolve(source.uri, claim_dir)
         digest = digest_path(named, progress)
         _verify(source, digest)
     root = _lay_out(source, named, model_dir, is_ours=is_ours)
@@ -134,7 +148,7 @@ def _download(
     with closing(open_source(source.uri, Access(credentials_dir))) as remote:
         for is_last in (False, True):
             got = download(remote, folder / "parts", shown, progress)
-            named = _put_in_place(got.parts, got.listing.named, folder / "tree")
+            named = _put_in_place(got, folder / "tree")
             digest = digest_path(named)
             if source.digest in (None, digest):
                 break
@@ -146,14 +160,18 @@ def _download(
     return named, digest, got.listing.revision
 
 
-def _put_in_place(parts: Mapping[str, Path], named: str | None, tree: Path) -> Path:
-    """Give the complete parts their names below `tree`; what the uri names of them."""
+def _put_in_place(got: "Downloaded", tree: Path) -> Path:
+    """Give the complete parts their names below `tree`, and unpack layers there; what the uri names of them."""
     shutil.rmtree(tree, ignore_errors=True)
-    for name, part in parts.items():
-        target = tree / name
+    for file in got.listing.files:
+        part, target = got.parts[file.path], tree / file.path
+        if file.is_layer:
+            apply_layer(part, tree)
+            part.unlink()
+            continue
         target.parent.mkdir(parents=True, exist_ok=True)
         part.rename(target)
-    return tree / named if named else tree
+    return tree / got.listing.named if got.listing.named else tree
 
 
 def _lay_out(source: ModelSource, named: Path, model_dir: Path, *, is_ours: bool) -> Path:

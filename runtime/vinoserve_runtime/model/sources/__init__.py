@@ -3,7 +3,7 @@
 from vinoserve_runtime.model.sources.access import Access
 from vinoserve_runtime.model.sources.base import Source
 
-SCHEMES = frozenset({"https", "http", "hf", "s3", "gs", "az"})
+SCHEMES = frozenset({"https", "http", "hf", "s3", "gs", "az", "oci"})
 
 
 def open_source(uri: str, access: Access) -> Source:
@@ -17,6 +17,10 @@ def open_source(uri: str, access: Access) -> Source:
         from vinoserve_runtime.model.sources.objects import ObjectSource  # noqa: PLC0415
 
         return ObjectSource(uri, access)
+    if scheme == "oci":
+        from vinoserve_runtime.model.sources.oci import OciSource  # noqa: PLC0415
+
+        return OciSource(uri, access)
     from vinoserve_runtime.model.sources.https import HttpsSource  # noqa: PLC0415
 
     return HttpsSource(uri, access)

@@ -18,6 +18,8 @@ class RemoteFile:
     """Whether `version` vouches for every byte, so that ranges of it may be fetched side by side."""
     sha256: str | None = None
     """Hexadecimal, where the source says it."""
+    is_layer: bool = False
+    """Whether it is an archive that stands for the files in it."""
 
 
 @dataclass(frozen=True)

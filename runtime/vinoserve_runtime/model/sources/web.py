@@ -64,6 +64,18 @@ class Web:
     def close(self) -> None:
         self._client.close()
 
+    def get(self, url: str, headers: Mapping[str, str], most: int) -> bytes:
+        """A document of at most `most` bytes. Raises FetchFailed for a longer one."""
+        body = b""
+        with self._open(url, headers) as response:
+            for block in _translated(response.iter_bytes(), url):
+                body += block
+                if len(body) > most:
+                    raise StartupError(
+                        FailureReason.FETCH_FAILED, f"{show_url(url)}: longer than {most} bytes"
+                    )
+        return body
+
     def probe(self, url: str) -> Probe:
         with self._open(url, {"Range": "bytes=0-0"}) as response:
             etag = response.headers.get("ETag", "")
@@ -163,9 +175,8 @@ def _is_other(response: httpx.Response, validator: str | None) -> bool:
     """Whether the response says that it is of another version than `validator`, an ETag or a date."""
     if validator is None:
         return False
-    return (
-        response.headers.get("ETag" if validator.startswith('"') else "Last-Modified", validator) != validator
-    )
+    header = "ETag" if validator.startswith('"') else "Last-Modified"
+    return str(response.headers.get(header, validator)) != validator
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
