@@ -14,15 +14,18 @@ from tests.models import write_identity
 from tests.runtime.configs import make_config
 from tests.runtime.engine.compiling import F32, compile_file
 from tests.runtime.engine.growing import write_encoder, write_non_zero, write_scaled
-from tests.runtime.rest.serving import tensor
+from tests.runtime.rest.serving import LIMITS, tensor
 from vinoserve_api.conditions import FailureReason
+from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.engine.assembly import assemble
 from vinoserve_runtime.engine.batch_plan import BatchPlan
 from vinoserve_runtime.engine.batching import Batcher, split
 from vinoserve_runtime.engine.health import Faults
 from vinoserve_runtime.engine.plan import make_plan
 from vinoserve_runtime.errors import InferenceError, StartupError
+from vinoserve_runtime.metrics import Metrics
 from vinoserve_runtime.ov import ov
+from vinoserve_runtime.protocol.errors import DeadlineExceededError, QueueFullError
 from vinoserve_runtime.protocol.signature import check_shape
 from vinoserve_runtime.tensors import Array
 
@@ -228,6 +231,52 @@ async def test_a_full_batch_of_one_shape_does_not_wait_for_another_shape() -> No
     check([rows(2), rows(3)], await ask(batcher, rows(2), rows(3)))
     assert gate.batches == [2]
     alone[0].cancel()
+
+
+def make_dataplane(batcher: Batcher, queued: int, seconds: int = 30) -> Dataplane:
+    limits = LIMITS.model_copy(update={"max_queued_requests": queued, "request_timeout_seconds": seconds})
+    dataplane = Dataplane("m", "1", limits, Metrics("m", "1"))
+    dataplane.attach(batcher)
+    return dataplane
+
+
+async def test_the_queue_behind_full_batches_is_bounded() -> None:
+    gate = Gate()
+    gate.open.clear()
+    batcher = make_batcher(gate, most=4)
+    dataplane = make_dataplane(batcher, queued=3)
+    tasks = []
+    for n in range(batcher.size + 3):
+        dataplane.admit()
+        tasks.append(asyncio.create_task(dataplane.infer(rows(n))))
+        await asyncio.sleep(0)
+    assert (dataplane.in_flight, dataplane.queue_length) == (8, 3)
+    with pytest.raises(QueueFullError):
+        dataplane.admit()
+    gate.open.set()
+    check([rows(n) for n in range(11)], await asyncio.gather(*tasks))
+    assert (dataplane.in_flight, dataplane.queue_length) == (0, 0)
+    assert sum(gate.batches) == 11
+    assert max(gate.batches) == 4
+
+
+async def test_each_request_has_a_deadline_of_its_own() -> None:
+    gate = Gate()
+    gate.open.clear()
+    dataplane = make_dataplane(make_batcher(gate, most=4), queued=3, seconds=1)
+    running = asyncio.create_task(dataplane.infer(rows(0)))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    waiting = [asyncio.create_task(dataplane.infer(rows(n))) for n in (1, 2)]
+    with pytest.raises(DeadlineExceededError):
+        await running
+    late = asyncio.create_task(dataplane.infer(rows(3)))
+    for task in waiting:
+        with pytest.raises(DeadlineExceededError):
+            await task
+    gate.open.set()
+    check([rows(3)], [await late])
+    assert gate.batches == [1, 1]
 
 
 @given(
