@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
@@ -42,6 +42,8 @@ class Dataplane:
         self.limits = limits
         self.metrics = metrics
         self.draining = False
+        self.doubted: Callable[[], bool] = lambda: False
+        """Whether the engine has to prove itself: what is asked is answered, but no more is wanted."""
         self._refusing = False
         self._admitted = 0
         self._engine: Engine | None = None
@@ -55,7 +57,7 @@ class Dataplane:
 
     @property
     def ready(self) -> bool:
-        return self._engine is not None and not self.draining
+        return self._engine is not None and not self.draining and not self.doubted()
 
     @property
     def in_flight(self) -> int:

@@ -19,6 +19,7 @@ from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.engine.assembly import Assembly, assemble
 from vinoserve_runtime.engine.cache import CompiledCache
 from vinoserve_runtime.engine.compile import CompiledModel, DeviceState, compile_model
+from vinoserve_runtime.engine.devices import DeviceNodes
 from vinoserve_runtime.engine.health import Faults, Health
 from vinoserve_runtime.engine.parity import Reference, compare, explain_mismatch
 from vinoserve_runtime.engine.pictures import take_pictures
@@ -274,20 +275,26 @@ class Lifecycle:
 
     async def _watch(self, compiled: CompiledModel, warm_up: WarmUp) -> None:
         """Until cancelled, or the engine or the device is lost."""
-        self._health = Health(self._faults, warm_up.proves_engine, self.ledger.startup.warmup_seconds or 0.0)
-        watches = [asyncio.ensure_future(w) for w in (self._health.watch(), self._watch_device(compiled))]
+        health = Health(self._faults, warm_up.proves_engine, self.ledger.startup.warmup_seconds or 0.0)
+        self._health = health
+        self._dataplane.doubted = lambda: health.doubt is not None
+        watches = [asyncio.ensure_future(w) for w in (health.watch(), self._watch_device(compiled, health))]
         try:
             await asyncio.gather(*watches)
         finally:
             for watch in watches:
                 watch.cancel()
 
-    async def _watch_device(self, compiled: CompiledModel) -> None:
+    async def _watch_device(self, compiled: CompiledModel, health: Health) -> None:
         observed = monotonic()
+        # AUTO goes on without a device that it loses, which is a fallback and no end
+        nodes = DeviceNodes(() if compiled.plan.target.mode == "AUTO" else compiled.plan.target.kinds)
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             standing_in = self.ledger.device is not None and self.ledger.device.is_standing_in
             if standing_in or _since(observed) >= OBSERVE_SECONDS:
+                if (lost := nodes.find_lost()) is not None:
+                    health.lose(lost)
                 await self._observe(compiled)
                 await self._keep(compiled)
                 observed = monotonic()

@@ -66,7 +66,8 @@ def explain(error: BaseException) -> str:
         return "out of memory"
     lines = (_PREFIX.sub("", line).strip() for line in str(error).splitlines())
     kept = list(dict.fromkeys(line for line in lines if line and not _NOISE.match(line)))
-    text = "; ".join(kept) or str(error).strip() or type(error).__name__
+    # CL_OUT_OF_RESOURCES comes with a page of advice
+    text = "; ".join(kept).partition("; Due to a driver bug")[0] or str(error).strip() or type(error).__name__
     return text if len(text) <= 1000 else text[:1000] + "…"
 
 

@@ -37,6 +37,11 @@ TEXTS = [
     ),
     (NO_LOADER, FailureReason.DEVICE_NOT_FOUND, None),
     (TOO_LARGE, FailureReason.OUT_OF_DEVICE_MEMORY, None),
+    (
+        "[GPU] CL_OUT_OF_RESOURCES exception.\nDue to a driver bug, any subsequent OpenCL API call may cause\n",
+        FailureReason.OUT_OF_DEVICE_MEMORY,
+        "[GPU] CL_OUT_OF_RESOURCES exception.",
+    ),
     ("[GPU] clFlush, error code: -5 CL_OUT_OF_RESOURCES", FailureReason.OUT_OF_DEVICE_MEMORY, None),
     ("std::bad_alloc", FailureReason.OUT_OF_MEMORY, None),
     ("something that nobody has seen", FailureReason.COMPILE_FAILED, "something that nobody has seen"),

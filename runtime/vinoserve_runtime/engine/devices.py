@@ -1,5 +1,6 @@
 """Which devices OpenVINO sees here and, where one is missing, why: no node, no permission, or no driver."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from vinoserve_runtime.errors import StartupError
 
 _DEV: Final = Path("/dev")
 _NODES: Final[dict[Kind, str]] = {"GPU": "dri/renderD*", "NPU": "accel/accel*"}
+_GONE: Final = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
 _DRIVERS: Final[dict[Kind, str]] = {"GPU": "OpenCL driver", "NPU": "Level Zero driver"}
 
 
@@ -61,6 +63,33 @@ def explain_missing(device: Device, available: Iterable[str], dev: Path = _DEV) 
         f"{names} can be opened, but OpenVINO sees no {device.kind}: the {_DRIVERS[device.kind]} is missing from this image, "
         f"or doesn't know this device; OpenVINO sees {seen}",
     )
+
+
+class DeviceNodes:
+    """The device nodes that could be opened at the start: one that can't be any more is a device that was unplugged.
+
+    OpenVINO lists its devices once, when the plugin is loaded, and never notices.
+    """
+
+    def __init__(self, kinds: Iterable[Kind], dev: Path = _DEV) -> None:
+        nodes = [node for kind in kinds if kind in _NODES for node in dev.glob(_NODES[kind])]
+        self._nodes = [node for node in nodes if _opens(node) is None]
+
+    def find_lost(self) -> str | None:
+        """What became of the first that is gone."""
+        for node in self._nodes:
+            error = _opens(node)
+            if error is not None and error.errno in _GONE:
+                return f"{node} can't be opened any more: {error.strerror}"
+        return None
+
+
+def _opens(node: Path) -> OSError | None:
+    try:
+        os.close(os.open(node, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return error
+    return None
 
 
 def _explain_permission(device: Device, nodes: list[Path]) -> str:

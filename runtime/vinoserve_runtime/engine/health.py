@@ -21,7 +21,6 @@ PROOF_PAUSE_SECONDS: Final = 1.0
 PROOF_SECONDS: Final = 8.0
 """A proof that takes longer than this has failed; a model whose warm-up was slow gets twice the warm-up."""
 
-#: What drivers say where the device is gone or hangs. Too large an input may say some of it too, so it is a doubt at once, no more.
 _SIGNS_OF_LOSS: Final = (
     "CL_DEVICE_NOT_AVAILABLE",
     "CL_OUT_OF_RESOURCES",
@@ -29,6 +28,11 @@ _SIGNS_OF_LOSS: Final = (
     "ZE_RESULT_ERROR_DEVICE_LOST",
     "device lost",
 )
+
+
+def speaks_of_loss(error: str) -> bool:
+    """Whether a driver says this where the device is gone or hangs; too large an input may bring some of it about too."""
+    return any(sign in error for sign in _SIGNS_OF_LOSS)
 
 
 class Faults:
@@ -46,7 +50,7 @@ class Faults:
         self.total += 1
         self.in_a_row += 1
         self.last = error
-        if self.in_a_row >= MAX_CONSECUTIVE_ERRORS or any(sign in error for sign in _SIGNS_OF_LOSS):
+        if self.in_a_row >= MAX_CONSECUTIVE_ERRORS or speaks_of_loss(error):
             self.doubt.set()
 
     def forget(self) -> None:
@@ -70,7 +74,7 @@ class Health:
         """Why no requests are wanted until the engine has proved itself."""
         if not self._faults.doubt.is_set():
             return None
-        return f"{self._faults.in_a_row} inferences failed in a row, the last: {self._faults.last}"
+        return f"failed inferences in a row: {self._faults.in_a_row}, the last: {self._faults.last}"
 
     async def watch(self) -> None:
         """Until cancelled. Raises StartupError DeviceLost."""
@@ -80,7 +84,7 @@ class Health:
 
     async def decide(self) -> None:
         """Dispels the doubt, or raises StartupError DeviceLost."""
-        failed, row = "", self._faults.in_a_row
+        failed = ""
         for attempt in range(PROOFS):
             if attempt:
                 await asyncio.sleep(PROOF_PAUSE_SECONDS)
@@ -97,7 +101,7 @@ class Health:
                 break
         else:
             self.lose(
-                f"{row} inferences failed in a row, and so does the one that worked at the start: {failed}"
+                f"failed inferences in a row: {self._faults.in_a_row}, the last of them one that worked at the start: {failed}"
             )
         self._faults.forget()
 

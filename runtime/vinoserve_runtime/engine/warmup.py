@@ -6,9 +6,10 @@ import numpy as np
 
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.engine.buckets import BucketedPool
-from vinoserve_runtime.engine.health import Faults
+from vinoserve_runtime.engine.health import Faults, speaks_of_loss
 from vinoserve_runtime.engine.pool import InferRequestPool
-from vinoserve_runtime.errors import InferenceError, StartupError
+from vinoserve_runtime.errors import InferenceError
+from vinoserve_runtime.ov_errors import make_startup_error
 from vinoserve_runtime.tensors import NUMPY_DTYPES, Array, TensorInfo
 
 #: Ones before zeros: integer inputs may be divisors.
@@ -37,7 +38,7 @@ class WarmUp:
         self.last_error = ""
 
     async def run(self) -> tuple[str, ...]:
-        """Warnings. Raises InferenceFailed where a model of static shapes takes neither ones nor zeros.
+        """Warnings. Raises StartupError where a model of static shapes takes neither ones nor zeros.
 
         A model of dynamic shapes may have good reasons to refuse its smallest input.
         """
@@ -58,14 +59,20 @@ class WarmUp:
         self._faults.forget()
         shapes = ", ".join(f"{tensor.name} {list(make_tensor(tensor, 0).shape)}" for tensor in pool.inputs)
         if all(-1 not in tensor.shape for tensor in pool.inputs):
-            raise StartupError(
-                FailureReason.INFERENCE_FAILED, f"the warm-up with {shapes} failed: {self.last_error}"
+            raise make_startup_error(
+                InferenceError(self.last_error),
+                FailureReason.INFERENCE_FAILED,
+                f"the warm-up with {shapes} failed",
             )
         return f"not warmed up: the model refuses the smallest input, {shapes}: {self.last_error}"
 
     async def proves_engine(self) -> bool:
-        """Whether the input that worked at the start still does; True where none did."""
-        return self._working is None or await self._infer(*self._working)
+        """Whether the input that worked at the start still does. Where none did, only what speaks of the device counts."""
+        if self._working is not None:
+            return await self._infer(*self._working)
+        pool = self._pool.variants[0]
+        arrays = [make_tensor(tensor, _FILLS[0]) for tensor in pool.inputs]
+        return await self._infer(pool, arrays) or not speaks_of_loss(self.last_error)
 
     async def _infer(self, pool: InferRequestPool, arrays: list[Array]) -> bool:
         try:
