@@ -25,6 +25,7 @@ from vinoserve_runtime.protocol.metadata import (
     make_server_metadata,
 )
 from vinoserve_runtime.protocol.signature import Signature, shown
+from vinoserve_runtime.room import make_room
 from vinoserve_runtime.tensors import Array, Engine
 
 QUIET_SECONDS: Final = 0.25
@@ -41,6 +42,7 @@ class Dataplane:
         self.version = version
         self.limits = limits
         self.metrics = metrics
+        self.room = make_room(limits.max_request_bytes)
         self.draining = False
         self.doubted: Callable[[], bool] = lambda: False
         """Whether the engine has to prove itself: what is asked is answered, but no more is wanted."""

@@ -12,9 +12,10 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.grpc.status import make_refusal
-from vinoserve_runtime.metrics import Metrics
 from vinoserve_runtime.protocol.errors import DeadlineExceededError, InvalidRequestError, QueueFullError
+from vinoserve_runtime.room import ROOM_SECONDS, SMALL_BYTES
 
 MAX_STREAMS: Final = 512
 """Open at the same time, of all clients; half of what SPARE_RPCS leaves for them."""
@@ -32,11 +33,12 @@ def read(kind: Any, message: bytes) -> Any:
 
 
 class Methods:
-    """Makes them. `receive_seconds`: how long one message may take to come."""
+    """Makes them. A message may take as long to come as the data plane's limits leave for its answer."""
 
-    def __init__(self, metrics: Metrics, receive_seconds: float) -> None:
-        self._requests = metrics.requests
-        self._receive_seconds = receive_seconds
+    def __init__(self, dataplane: Dataplane) -> None:
+        self.room = dataplane.room
+        self._requests = dataplane.metrics.requests
+        self._receive_seconds = dataplane.limits.request_timeout_seconds
         self._streams = 0
 
     def count(self, operation: str, code: grpc.StatusCode) -> None:
@@ -47,14 +49,24 @@ class Methods:
         """`answer` gives the response's message."""
 
         async def method(_: Any, context: Any) -> bytes:
+            held = 0
             try:
-                response: bytes = (await answer(await self._receive(context))).SerializeToString()
+                await self.room.enter(SMALL_BYTES, ROOM_SECONDS)
+                held = SMALL_BYTES
+                message = await self._receive(context)
+                self.room.settle(held, len(message))
+                held = len(message)
+                answering = answer(message)
+                del message  # nobody else needs it
+                response: bytes = (await answering).SerializeToString()
             except grpc.aio.InternalError:
                 raise  # the client is gone
             except Exception as error:  # noqa: BLE001 - make_refusal tells what was foreseen
                 code, details = make_refusal(error)
                 self.count(operation, code)
                 await context.abort(code, details)
+            finally:
+                self.room.give(held)
             self.count(operation, grpc.StatusCode.OK)
             return response
 

@@ -49,7 +49,7 @@ class Server:
             ],
             maximum_concurrent_rpcs=limits.max_queued_requests + SPARE_RPCS,
         )
-        methods = Methods(dataplane.metrics, limits.request_timeout_seconds)
+        methods = Methods(dataplane)
         self._service = InferenceService(dataplane, methods)
         self._health = Health(dataplane, methods)
         self._server.add_generic_rpc_handlers(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import grpc.aio
@@ -11,6 +12,7 @@ from grpc import StatusCode
 from vinoserve_runtime.grpc import open_inference_grpc_pb2 as pb
 from vinoserve_runtime.grpc.methods import Methods, read
 from vinoserve_runtime.grpc.status import make_refusal
+from vinoserve_runtime.room import SMALL_BYTES
 
 IN_FLIGHT: Final = 32
 """Requests of one stream that are worked on, or whose responses the client has not taken. Further ones are not read until
@@ -47,8 +49,9 @@ class InferStreams:
             await context.abort(StatusCode.UNAVAILABLE, "the server is shutting down")
 
     async def _read(self, context: Any, group: asyncio.TaskGroup) -> None:
-        room = asyncio.Semaphore(IN_FLIGHT)
+        places = asyncio.Semaphore(IN_FLIGHT)
         writing = asyncio.Lock()  # gRPC takes one message at a time
+        room = self._methods.room
 
         async def answer(message: bytes) -> None:
             answering = self._answer(message)
@@ -57,14 +60,25 @@ class InferStreams:
             with suppress(grpc.aio.InternalError):  # the client is gone
                 async with writing:
                     await context.write(response.SerializeToString())
-            room.release()
+            places.release()
 
         while not self._closing:
-            await room.acquire()
-            message = await context.read()
-            if message is grpc.aio.EOF:
-                return
-            group.create_task(answer(message))
+            await places.acquire()
+            await room.enter(SMALL_BYTES, None)
+            held = 0
+            try:
+                message = await context.read()
+                if message is grpc.aio.EOF:
+                    return
+                held = len(message)
+            finally:
+                room.settle(SMALL_BYTES, held)
+            answering = group.create_task(answer(message))
+            answering.add_done_callback(partial(self._leave, held))
+            del message
+
+    def _leave(self, held: int, _: asyncio.Task[None]) -> None:
+        self._methods.room.give(held)
 
     async def _answer(self, message: bytes) -> pb.ModelStreamInferResponse:
         """An error is the request's alone."""

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from vinoserve_runtime.rest.body import BodyReceiver
-from vinoserve_runtime.rest.coding import accepts_gzip, compress, decompress
+from vinoserve_runtime.rest.coding import MOST_TIMES_SHORTER, accepts_gzip, compress, decompress
 from vinoserve_runtime.rest.messages import STATUS_LINES, HttpError, QuickRoute, Request, Response, Route
-from vinoserve_runtime.rest.receiver import HEADER_SECONDS, Receiver
+from vinoserve_runtime.rest.receiver import HEADER_SECONDS, UNCOUNTED_BYTES, Receiver
+from vinoserve_runtime.room import ROOM_SECONDS
 
 if TYPE_CHECKING:
     from vinoserve_runtime.rest.server import Server
@@ -37,8 +38,11 @@ class Connection(asyncio.Protocol):
         self._app = server.app
         self._loop = server.loop
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self._receiver = Receiver(server.app, server.loop.time, self)
+        self._room = server.room
+        self._receiver = Receiver(server.app, server.room, server.loop.time, self)
         self._queue: deque[Request] = deque()
+        self._request: Request | None = None
+        """Being answered."""
         self._busy = False
         self._task: asyncio.Task[None] | None = None
         self._continue_owed = False
@@ -67,15 +71,18 @@ class Connection(asyncio.Protocol):
         self._server.discard(self)
         self._receiver.stop()
         self._closing = True
-        self._queue.clear()
+        self._drop_queue()
+        if self._request is not None:
+            self._release(self._request)
         if self._task is not None:
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
         self._receiver.feed(data)
-        body = self._receiver.body
-        if body is not None and body.missing >= DIRECT_BYTES and not self._closing:
-            self._switch(BodyReceiver(self, body, self._body_grew))
+        if self._receiver.stalled:
+            self._transport.pause_reading()
+        else:
+            self._receive_directly()
 
     def eof_received(self) -> bool:
         self._ended = True
@@ -115,6 +122,13 @@ class Connection(asyncio.Protocol):
         if not self._busy and not self._queue:
             self._continue()
 
+    def room_found(self) -> None:
+        if self._closing:
+            return
+        self._receive_directly()
+        if not self._ahead:
+            self._transport.resume_reading()
+
     # ---- the server calls ----
 
     def check(self, now: float) -> None:
@@ -131,7 +145,7 @@ class Connection(asyncio.Protocol):
             if now >= self._deadline:
                 self._transport.abort()
         elif self._receiver.request is not None:
-            if now >= self._receiver.deadline and not self._ahead:
+            if self._receiver.is_late(now) and not self._ahead:
                 self._receiver.give_up()
         elif not self._busy and now >= self._deadline:
             self._close(linger=False)
@@ -158,12 +172,14 @@ class Connection(asyncio.Protocol):
         elif self._ahead:
             self._ahead = False
             self._receiver.restart_clock()
-            self._transport.resume_reading()
+            if not self._receiver.stalled:
+                self._transport.resume_reading()
         if self._continue_owed:
             self._continue()
 
     def _start(self, request: Request) -> None:
         self._busy = True
+        self._request = request
         route = request.route
         if request.refusal is not None or route is None:
             self._answer(request, self._app.refuse(request.refusal or HttpError(404, "no such path")))
@@ -183,9 +199,7 @@ class Connection(asyncio.Protocol):
     async def _run(self, request: Request, route: Route) -> None:
         try:
             if request.coding is not None and request.body:
-                request.body = await self._offload(
-                    len(request.body), decompress, request.coding, request.body, self._app.max_body_bytes
-                )
+                request.body = await self._decompress(request, request.coding)
             response = route.handle(request) if isinstance(route, QuickRoute) else await route.handle(request)
             accepted = request.headers.get(b"accept-encoding")
             if accepted is not None and accepts_gzip(accepted):
@@ -198,6 +212,20 @@ class Connection(asyncio.Protocol):
         if not self._closing:
             self._answer(request, response)
 
+    async def _decompress(self, request: Request, coding: bytes) -> bytes:
+        """A large body brought the room for this along."""
+        most = min(self._app.max_body_bytes, len(request.body) * MOST_TIMES_SHORTER)
+        if not request.held and most > UNCOUNTED_BYTES:
+            await self._room.enter(most, ROOM_SECONDS)
+            request.held = most
+        plain = await self._offload(
+            len(request.body), decompress, coding, request.body, self._app.max_body_bytes
+        )
+        if request.held:
+            self._room.settle(request.held, len(plain))
+            request.held = len(plain)
+        return plain
+
     async def _offload(self, size: int, work: Callable[..., bytes], *args: Any) -> bytes:
         if size <= INLINE_CODING_BYTES:
             return work(*args)
@@ -207,6 +235,8 @@ class Connection(asyncio.Protocol):
         keep_alive = request.keep_alive and not self._app.closing and not self._server.closing
         self._write(request, response, keep_alive)
         self._app.answered(request, response.status)
+        self._release(request)
+        self._request = None
         self._busy = False
         if not keep_alive:
             self._close(linger=request.linger)
@@ -241,7 +271,7 @@ class Connection(asyncio.Protocol):
 
     def _close(self, *, linger: bool) -> None:
         self._closing = True
-        self._queue.clear()
+        self._drop_queue()
         self._receiver.stop()
         self._deadline = self._loop.time() + (LINGER_SECONDS if linger else WRITE_STALL_SECONDS)
         if self._transport.get_protocol() is not self:
@@ -252,7 +282,20 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.close()
 
+    def _drop_queue(self) -> None:
+        while self._queue:
+            self._release(self._queue.popleft())
+
+    def _release(self, request: Request) -> None:
+        self._room.give(request.held)
+        request.held = 0
+
     # ---- receiving large bodies ----
+
+    def _receive_directly(self) -> None:
+        body = self._receiver.body
+        if body is not None and body.missing >= DIRECT_BYTES and not self._closing:
+            self._switch(BodyReceiver(self, body, self._body_grew))
 
     def _body_grew(self) -> None:
         self._receiver.body_grew()
@@ -263,5 +306,5 @@ class Connection(asyncio.Protocol):
         """Lets `protocol` have what comes next; transports choose how to read when they start reading."""
         self._transport.pause_reading()
         self._transport.set_protocol(protocol)
-        if not self._ahead:
+        if not self._ahead and not self._receiver.stalled:
             self._transport.resume_reading()

@@ -29,6 +29,7 @@ class Request:
         "coding",
         "content_length",
         "headers",
+        "held",
         "keep_alive",
         "linger",
         "method",
@@ -47,6 +48,8 @@ class Request:
         self.coding: bytes | None = None
         """Content-Encoding of the body; None where it is plain."""
         self.body: bytes | memoryview = b""
+        self.held = 0
+        """What of the server's room its body takes."""
         self.keep_alive = False
         self.linger = False
         """More may come from the client after this; it is read and dropped."""

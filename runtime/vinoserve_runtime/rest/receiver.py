@@ -1,5 +1,6 @@
 """Requests out of bytes: httptools parses, this keeps to the limits and collects the bodies."""
 
+import asyncio
 from collections.abc import Callable
 from math import inf
 from typing import Final, Protocol, cast
@@ -9,6 +10,7 @@ import httptools
 from vinoserve_runtime.rest.body import Body
 from vinoserve_runtime.rest.coding import check_coding
 from vinoserve_runtime.rest.messages import HEADERS, App, HttpError, Request
+from vinoserve_runtime.room import ROOM_SECONDS, Room
 
 MAX_TARGET_BYTES: Final = 8 << 10
 MAX_HEADER_BYTES: Final = 64 << 10
@@ -18,6 +20,8 @@ HEADER_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 10.0
 BODY_BYTES: Final = 64 << 10
 """In any BODY_SECONDS this much more of a body must come, or the rest of it."""
+UNCOUNTED_BYTES: Final = 256 << 10
+"""Bodies up to this size need no room: one read from the socket may bring as much."""
 
 
 class _Stop(Exception):  # noqa: N818 - it only leaves the parser
@@ -37,12 +41,17 @@ class Sink(Protocol):
         """The client waits for `100 Continue` before it sends the body."""
         ...
 
+    def room_found(self) -> None:
+        """`stalled` no more."""
+        ...
+
 
 class Receiver:
     """The receiving half of a connection."""
 
-    def __init__(self, app: App, clock: Callable[[], float], sink: Sink) -> None:
+    def __init__(self, app: App, room: Room, clock: Callable[[], float], sink: Sink) -> None:
         self._app = app
+        self._room = room
         self._clock = clock
         self._sink = sink
         self._parser = httptools.HttpRequestParser(self)
@@ -53,6 +62,10 @@ class Receiver:
         """The body being received where its length is known and the parser has not seen it whole at once."""
         self.deadline = inf
         """When more, or all, of `request` must be there."""
+        self._found: asyncio.Future[None] | None = None
+        """There while the body waits for room."""
+        self._in_by = inf
+        """When the body must be there if others wait for its room."""
         self._header_bytes = 0
         self._chunks: bytearray | None = None
         self._body_mark = 0
@@ -69,18 +82,33 @@ class Receiver:
                 rest = self.body.write(rest)
                 self.body_grew()
 
+    @property
+    def stalled(self) -> bool:
+        """Nothing more should be read until there is room for the body."""
+        return self._found is not None
+
+    def is_late(self, now: float) -> bool:
+        return now >= self.deadline or (now >= self._in_by and self._room.contended)
+
     def stop(self) -> None:
         """Whatever is fed from now on is dropped."""
         self._done = True
+        self._forget_room()
+        if self.request is not None:
+            self._room.give(self.request.held)
+            self.request.held = 0
 
     def give_up(self) -> None:
-        """The deadline has passed."""
+        """It is late."""
+        if self._found is not None:
+            self._refuse(self._room.why_not())
+            return
         what = "header" if self.in_header else "body"
         self._refuse(HttpError(408, f"the {what} of the request did not arrive in time"))
 
     def restart_clock(self) -> None:
         """It was not the client's fault that nothing came until now."""
-        if self.request is None:
+        if self.request is None or self.stalled:
             return
         self.deadline = self._clock() + (HEADER_SECONDS if self.in_header else BODY_SECONDS)
 
@@ -151,6 +179,8 @@ class Receiver:
         if self._chunks is not None:
             if len(self._chunks) + len(data) > self._app.max_body_bytes:
                 self._stop(self._body_too_long())
+            if len(self._chunks) <= UNCOUNTED_BYTES < len(self._chunks) + len(data):
+                self._need_room(request, self._app.max_body_bytes + self._unpacked(request))
             self._chunks += data
             self._progress(len(self._chunks))
         elif len(data) == request.content_length:
@@ -163,6 +193,10 @@ class Receiver:
         request = cast("Request", self.request)
         if self._chunks is not None:
             request.body = memoryview(self._chunks)
+            if request.held:
+                used = len(self._chunks) + self._unpacked(request)
+                self._room.settle(request.held, used)
+                request.held = used
             self._chunks = None
         elif request.content_length != len(request.body):
             return  # the parser takes the body for another protocol's, because the client offers to upgrade to it
@@ -208,6 +242,8 @@ class Receiver:
     def _expect_body(self, request: Request) -> None:
         self._body_mark = 0
         self.deadline = self._clock() + BODY_SECONDS
+        if request.content_length > UNCOUNTED_BYTES:
+            self._need_room(request, request.content_length + self._unpacked(request))
         expectation = request.headers.get(b"expect")
         if expectation is None or self._parser.get_http_version() == "1.0":
             return
@@ -217,14 +253,50 @@ class Receiver:
             self._stop(HttpError(417, "of the expectations only 100-continue is supported"))
         self._sink.continue_expected()
 
+    def _unpacked(self, request: Request) -> int:
+        """What the body may take beside itself once its coding is undone."""
+        return 0 if request.coding is None else self._app.max_body_bytes
+
+    def _need_room(self, request: Request, size: int) -> None:
+        if self._room.take(size):
+            self._hold(request, size)
+            return
+        self.deadline = self._clock() + ROOM_SECONDS
+        self._found = self._room.wait(size)
+        self._found.add_done_callback(lambda found: self._find_room(found, request, size))
+
+    def _find_room(self, found: asyncio.Future[None], request: Request, size: int) -> None:
+        if found.cancelled():
+            return
+        if self._found is not found:
+            self._room.give(size)  # it was given up just as room was found
+            return
+        self._found = None
+        self._hold(request, size)
+        self.deadline = self._clock() + BODY_SECONDS
+        self._sink.room_found()
+
+    def _hold(self, request: Request, size: int) -> None:
+        request.held = size
+        self._in_by = self._clock() + ROOM_SECONDS
+
+    def _forget_room(self) -> None:
+        self._in_by = inf
+        if self._found is not None:
+            self._found.cancel()
+            self._found = None
+
     def _progress(self, received: int) -> None:
         """`received` counts from the start of the body."""
+        if self.stalled:
+            return
         if received - self._body_mark >= BODY_BYTES:
             self._body_mark = received
             self.deadline = self._clock() + BODY_SECONDS
 
     def _complete(self, request: Request) -> None:
         self.request = None
+        self._in_by = inf
         self.deadline = inf
         self._sink.request_received(request)
 
@@ -237,6 +309,7 @@ class Receiver:
         request.refusal = error
         request.keep_alive = False
         self._done = True
+        self._forget_room()
         self.request = self.body = self._chunks = None
         self.deadline = inf
         self._sink.request_refused(request)

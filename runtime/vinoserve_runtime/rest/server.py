@@ -6,6 +6,7 @@ from typing import Final
 
 from vinoserve_runtime.rest.connection import Connection
 from vinoserve_runtime.rest.messages import App
+from vinoserve_runtime.room import Room, make_room
 from vinoserve_runtime.sockets import BACKLOG, count_connections, listen
 
 SWEEP_SECONDS: Final = 1.0
@@ -13,10 +14,11 @@ MAX_CONNECTIONS: Final = 4096
 
 
 class Server:
-    """Listens from `start` to `close`."""
+    """Listens from `start` to `close`. `room`: shared with other servers, else one of its own."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, room: Room | None = None) -> None:
         self.app = app
+        self.room = make_room(app.max_body_bytes) if room is None else room
         self.loop = asyncio.get_running_loop()
         self.closing = False
         self.date = b""

@@ -79,6 +79,8 @@ def server() -> Iterator[Running]:
         yield running
         assert_alive(running)
         wait_for(lambda: running.dataplane.in_flight == 0)
+        room = running.dataplane.room
+        wait_for(lambda: room.free == room.size)
         assert {code for _, _, code in running.dataplane.metrics.requests} <= CODES
     logging.getLogger().removeHandler(errors)
     assert errors.said == []

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.runtime.rest.serving import FakeEngine, Running, serving, tensor
+from tests.runtime.rest.waiting import wait_for
 from vinoserve_runtime.tensors import NUMPY_DTYPES
 
 SOAK = bool(os.environ.get("VINOSERVE_SOAK"))
@@ -46,6 +47,8 @@ def server() -> Iterator[Running]:
         yield running
         assert running.get("/v2/health/ready").status == 200
         assert running.infer(*encode(GOOD, RAW)).status == 200
+        room = running.dataplane.room
+        wait_for(lambda: room.free == room.size)
 
 
 @pytest.fixture(scope="module")
