@@ -38,8 +38,8 @@ def make_preflight(core: Any, prepared: PreparedModel, config: RuntimeConfig, pl
     Raises StartupError: ModelInvalid, InvalidShape, UnsupportedOperator, OutOfDeviceMemory.
     """
     model, target = prepared.variants[0], plan.target
-    check_ports(prepared.model.inputs, prepared.input_names, "inputs")
-    check_ports(prepared.model.outputs, prepared.output_names, "outputs")
+    check_ports(model.inputs, prepared.input_names, "inputs")
+    check_ports(model.outputs, prepared.output_names, "outputs")
     _check_static(prepared, target)
     warnings = list(_find_costly_shapes(prepared, target))
     warnings += check_memory(core, prepared.variants, plan)
