@@ -40,6 +40,12 @@ def write_identity(path: Path, shape: Shape, element_type: str = "f32") -> Path:
     return _save(path, [_named(y, "y")], [x])
 
 
+def write_concat(path: Path, names: Sequence[str], shape: Shape) -> Path:
+    """y = the inputs, each of `shape` in f32, one after the other along the first dimension."""
+    inputs = [_parameter(name, shape, ov.Type.f32) for name in names]
+    return _save(path, [_named(ops.concat(inputs, 0), "y")], inputs)
+
+
 def write_identity_twice(path: Path) -> Path:
     """Two outputs, both the one tensor y = x."""
     x = _parameter("x", [1], ov.Type.f32)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.models import write_identity
+from tests.models import write_concat, write_identity
 from tests.runtime.configs import make_config
 from tests.runtime.engine.compiling import F32, compile_file, make_pool
 from tests.runtime.pictures import join_planes, split_planes
@@ -116,15 +116,8 @@ async def test_planes_of_different_pictures_are_refused(
 
 
 def test_other_inputs_keep_their_places(tmp_path: Path) -> None:
-    ports = [ov.Type.f32] * 3
-    import openvino  # noqa: PLC0415  the package builds models, the extension only reads them
-    from openvino import opset15 as ops  # noqa: PLC0415
-
-    inputs = [ops.parameter([1, 3, 4, 6], kind, name=name) for kind, name in zip(ports, "abc", strict=True)]
-    for parameter, name in zip(inputs, "abc", strict=True):
-        parameter.output(0).set_names({name})
-    openvino.save_model(openvino.Model([ops.concat(inputs, 0)], inputs, "model"), tmp_path / "m.xml")
-    prepared = prepare(tmp_path / "m.xml", {**make_entry("I420_THREE_PLANES"), "name": "1"})
+    path = write_concat(tmp_path / "m.xml", "abc", [1, 3, 4, 6])
+    prepared = prepare(path, {**make_entry("I420_THREE_PLANES"), "name": "1"})
     assert prepared.input_names == ("a", "b/y", "b/u", "b/v", "c")
     assert [list(port.get_shape()) for port in prepared.model.inputs] == [
         [1, 3, 4, 6],
