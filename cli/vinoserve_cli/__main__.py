@@ -1,16 +1,37 @@
 """`vinoserve`: the one command. Each subcommand loads its package when it runs, and says what to install without it."""
 
 import argparse
+import os
+import signal
 import sys
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-
-from vinoserve_api.contract import ADMIN_PORT, GRPC_PORT, HTTP_PORT
+from typing import Any
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = _parse(argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["serve"]:
+        with _ending_when_told():
+            return _run(arguments)
+    return _run(arguments)
+
+
+@contextmanager
+def _ending_when_told() -> Iterator[None]:
+    """A server that is told to end while it still imports has nothing to finish; as process 1 it would even never hear of it."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: os._exit(0)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    options = _parse(arguments)
     match options.command:
         case "validate":
             from vinoserve_cli.validate import validate
@@ -49,11 +70,23 @@ def _serve(options: argparse.Namespace) -> int:
     return serve_file(options.file, **listen)
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+class _Version(argparse.Action):
+    """Looked up when it is asked for: that takes as long as half of a start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"vinoserve {version('vinoserve')}")
+        parser.exit()
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    from vinoserve_api.contract import ADMIN_PORT, GRPC_PORT, HTTP_PORT
+
     parser = argparse.ArgumentParser(
         prog="vinoserve", description="Models on Intel GPUs, NPUs and CPUs, by OpenVINO."
     )
-    parser.add_argument("--version", action="version", version=f"vinoserve {version('vinoserve')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="say which version this is")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     validate = commands.add_parser("validate", help="say what is wrong with manifests, a line a problem")

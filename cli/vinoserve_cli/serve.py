@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib.metadata import version as package_version
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,8 +19,6 @@ from vinoserve_api.contract import (
 )
 from vinoserve_api.v1alpha1 import InferenceService
 from vinoserve_cli.extras import needs
-from vinoserve_cli.manifests import UnreadableError, read_files
-from vinoserve_cli.validate import print_problems
 
 #: Every address: in a pod the kubelet and the clients come from outside.
 POD_HOST = ""
@@ -31,8 +28,13 @@ def serve_file(
     file: str, *, host: str | None, http_port: int, grpc_port: int, admin_port: int, cache_dir: Path | None
 ) -> int:
     """Serve the InferenceService in a file, without Kubernetes."""
+    from vinoserve_cli.manifests import UnreadableError, read_files
+    from vinoserve_cli.validate import print_problems
+
     with needs("runtime", "serve"):
         from vinoserve_runtime import commands
+
+        commands.import_engine()
     try:
         found = read_files([file])
     except UnreadableError as error:
@@ -64,11 +66,11 @@ def serve_config(
     """Serve in a pod, where the init container has fetched the model."""
     with needs("runtime", "serve"):
         from vinoserve_runtime import commands
-        from vinoserve_runtime.logs import configure_logs
-    configure_logs()
     read = _read_config(config)
     if isinstance(read, RuntimeFailure):
-        return commands.fail(read)
+        return commands.refuse(read)
+    with needs("runtime", "serve"):
+        commands.import_engine()
     return commands.serve(
         read,
         host=host or POD_HOST,
@@ -85,11 +87,9 @@ def fetch(config: Path) -> int:
     """The init container: download, verify, unpack."""
     with needs("runtime", "fetch"):
         from vinoserve_runtime import commands
-        from vinoserve_runtime.logs import configure_logs
-    configure_logs()
     read = _read_config(config)
     if isinstance(read, RuntimeFailure):
-        return commands.fail(read)
+        return commands.refuse(read)
     return commands.fetch(
         read, model_dir=Path(MODEL_DIR), claim_dir=Path(CLAIM_DIR), credentials_dir=Path(CREDENTIALS_DIR)
     )
@@ -102,9 +102,13 @@ def _read_config(path: Path) -> RuntimeConfig | RuntimeFailure:
     except OSError as error:
         why = (error.strerror or str(error)).lower()
     except ValidationError as error:
+        from importlib.metadata import version
+
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        why = f"is no RuntimeConfig of version {package_version('vinoserve')}: {where or 'it'}: {first['msg'].lower()}"
+        why = (
+            f"is no RuntimeConfig of version {version('vinoserve')}: {where or 'it'}: {first['msg'].lower()}"
+        )
     return RuntimeFailure(reason=FailureReason.INVALID_CONFIG, message=f"{path}: {why}")
 
 

@@ -1,24 +1,27 @@
-"""The commands of the runtime: `fetch`, which the init container runs, and `serve`."""
+"""The commands of the runtime: `fetch`, which the init container runs, and `serve`.
+
+What they need is imported when they run: fetching needs no engine, and both say what is wrong with their configuration first.
+"""
 
 import asyncio
+import gc
 import hashlib
 import os
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 import uvloop
 
 from vinoserve_api.contract import CLAIM_DIR, CREDENTIALS_DIR, IMAGE_DIR, RuntimeConfig, RuntimeFailure
-from vinoserve_runtime.lifecycle import Lifecycle
 from vinoserve_runtime.logs import configure_logs
-from vinoserve_runtime.model.fetch import fetch_model
-from vinoserve_runtime.model.urls import show_uri
-from vinoserve_runtime.report import make_failure, write_termination_message
 from vinoserve_runtime.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from vinoserve_runtime.lifecycle import Lifecycle
 
 _log = structlog.get_logger()
 _PROGRESS_SECONDS = 5.0
@@ -26,6 +29,10 @@ _PROGRESS_SECONDS = 5.0
 
 def fetch(config: RuntimeConfig, *, model_dir: Path, claim_dir: Path, credentials_dir: Path) -> int:
     """Fetch the model into `model_dir`; the exit code. Says how far it is, and in one line what went wrong."""
+    from vinoserve_runtime.model.fetch import fetch_model  # noqa: PLC0415
+    from vinoserve_runtime.model.urls import show_uri  # noqa: PLC0415
+    from vinoserve_runtime.report import make_failure  # noqa: PLC0415
+
     configure_logs()
     said = time.monotonic()
 
@@ -99,15 +106,35 @@ def _make_own_folder(model_dir: Path, config: RuntimeConfig) -> Path:
     return model_dir / key[:16]
 
 
-async def _serve(config: RuntimeConfig, settings: ServeSettings) -> tuple[Lifecycle, RuntimeFailure | None]:
-    lifecycle = Lifecycle(config, settings, on_ready=_say_ready if settings.fetch else lambda _: None)
+def import_engine() -> None:
+    """What `serve` needs. Raises ModuleNotFoundError where it isn't installed.
+
+    Nothing of it is ever garbage, and looking for some takes time.
+    """
+    gc.disable()
+    import vinoserve_runtime.lifecycle  # noqa: F401, PLC0415
+
+    gc.freeze()
+    gc.enable()
+
+
+async def _serve(config: RuntimeConfig, settings: ServeSettings) -> tuple["Lifecycle", RuntimeFailure | None]:
+    from vinoserve_runtime.lifecycle import Lifecycle  # noqa: PLC0415
+
+    lifecycle = Lifecycle(config, settings, on_ready=_note_ready)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lifecycle.stop)
     return lifecycle, await lifecycle.run()
 
 
-def _say_ready(lifecycle: Lifecycle) -> None:
+def _note_ready(lifecycle: "Lifecycle") -> None:
+    gc.freeze()  # what is here stays: requests make no garbage but their own
+    if lifecycle.settings.fetch:
+        _say_ready(lifecycle)
+
+
+def _say_ready(lifecycle: "Lifecycle") -> None:
     """For the person who started it."""
     host = lifecycle.settings.host
     shown = f"[{host}]" if ":" in host else host
@@ -119,8 +146,16 @@ def _say_ready(lifecycle: Lifecycle) -> None:
     )
 
 
+def refuse(failure: RuntimeFailure) -> int:
+    """Fail before there is anything to run."""
+    configure_logs()
+    return fail(failure)
+
+
 def fail(failure: RuntimeFailure) -> int:
     """One line for who looks, the termination message for the kubelet; the exit code."""
+    from vinoserve_runtime.report import write_termination_message  # noqa: PLC0415
+
     _log.error(failure.message, reason=failure.reason.value)
     write_termination_message(failure)
     return 1

@@ -5,7 +5,7 @@ OpenVINO's long calls run in a thread of their own, so that probes and the repor
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from time import monotonic
 from typing import Any
@@ -113,7 +113,7 @@ class Lifecycle:
                 report=self.report,
                 registry=self._metrics.registry,
             )
-            await self._until_stopped(self._serve())
+            await self._until_stopped(self._servers.start_grpc(), self._serve())
         except Exception as error:  # noqa: BLE001  faults of ours are said in the same way as any others
             self.ledger.failure = make_failure(error)
             self._enter("Failed")
@@ -122,22 +122,25 @@ class Lifecycle:
         await self._drain()
         return self.ledger.failure
 
-    async def _until_stopped(self, serving: Any) -> None:
-        work = asyncio.ensure_future(serving)
+    async def _until_stopped(self, *works: Coroutine[Any, Any, None]) -> None:
+        """Until one of them fails, at the latest."""
+        tasks = [asyncio.ensure_future(work) for work in works]
+        work: asyncio.Future[list[None]] = asyncio.gather(*tasks)
         stopped = asyncio.ensure_future(self._stop.wait())
         try:
-            await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 work.result()
         finally:
-            for task in (work, stopped):
+            for task in (*tasks, stopped):
                 task.cancel()
-            await asyncio.gather(work, stopped, return_exceptions=True)
+            await asyncio.gather(work, *tasks, stopped, return_exceptions=True)
 
     async def _serve(self) -> None:
         compiled, assembly = await self._make_engine(await self._fetch())
         warm_up = await self._warm(assembly)
         self._dataplane.attach(assembly.engine)
+        await self._servers.all_listen.wait()
         self._has_started = True
         self._enter("Ready")
         self._on_ready(self)

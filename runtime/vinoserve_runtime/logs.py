@@ -1,9 +1,32 @@
 """Logs on stderr: a JSON object a line where a program reads them, plain lines on a terminal."""
 
+import importlib
 import sys
 from typing import Any
 
-import structlog
+
+def _import_structlog() -> Any:
+    """It imports rich wherever that is installed, for tracebacks in colour: time of a start, and nothing that we show."""
+    if "rich" in sys.modules:
+        return importlib.import_module("structlog")
+    sys.modules["rich"] = None  # type: ignore[assignment]  # how Python is told that a module isn't there
+    try:
+        return importlib.import_module("structlog")
+    finally:
+        del sys.modules["rich"]
+
+
+structlog = _import_structlog()
+
+
+class _Stderr:
+    """`sys.stderr` of the moment: a progress bar puts itself in between."""
+
+    def write(self, text: str) -> None:
+        sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def configure_logs() -> None:
@@ -20,6 +43,6 @@ def configure_logs() -> None:
             *([] if on_terminal else [structlog.processors.format_exc_info]),
             renderer,
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_Stderr()),
         cache_logger_on_first_use=False,
     )

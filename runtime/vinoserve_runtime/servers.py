@@ -28,6 +28,7 @@ class Servers:
         self._dataplane = dataplane
         self._started: list[Any] = []
         self.admin_port = self.rest_port = self.grpc_port = 0
+        self.all_listen = asyncio.Event()
 
     async def start(
         self,
@@ -38,7 +39,7 @@ class Servers:
         report: Callable[[], RuntimeReport],
         registry: CollectorRegistry,
     ) -> None:
-        """Raises StartupError PortInUse or InvalidConfig."""
+        """All but gRPC. Raises StartupError PortInUse or InvalidConfig."""
         settings, host = self._settings, self._settings.host or None
         self.admin_port = await self._listen(
             admin.start(
@@ -55,11 +56,15 @@ class Servers:
         self.rest_port = await self._listen(
             rest.start(self._dataplane, host, settings.http_port), settings.http_port
         )
-        # grpcio takes a moment to import, and probes want answers.
+
+    async def start_grpc(self) -> None:
+        """While the model is compiled: grpcio takes a moment to import. Raises as `start` does."""
+        settings, host = self._settings, self._settings.host or None
         grpc = await asyncio.to_thread(import_module, "vinoserve_runtime.grpc")
         self.grpc_port = await self._listen(
             grpc.start(self._dataplane, host, settings.grpc_port), settings.grpc_port
         )
+        self.all_listen.set()
 
     async def close(self) -> None:
         """The last started first; what doesn't close soon is left."""

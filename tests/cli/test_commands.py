@@ -41,7 +41,7 @@ class Calls:
         self.config: RuntimeConfig | None = None
         self.options: dict[str, Any] = {}
         self.failures: list[RuntimeFailure] = []
-        monkeypatch.setattr("vinoserve_runtime.commands.fail", self.fail)
+        monkeypatch.setattr("vinoserve_runtime.commands.refuse", self.fail)
         for name in ("serve", "fetch"):
             monkeypatch.setattr(f"vinoserve_runtime.commands.{name}", self.call)
 
