@@ -104,15 +104,17 @@ def plan_s3(bucket: str, access: Access) -> Opening:
 def plan_gs(bucket: str, access: Access) -> Opening:
     from obstore.store import GCSStore  # noqa: PLC0415
 
-    endpoint = check_endpoint("GOOGLE_BASE_URL", access.get("GOOGLE_BASE_URL"))
     hint = f"spec.model.credentials takes the key {SERVICE_ACCOUNT}, a service account's key file as Google gives it"
     config: dict[str, Any] = {}
+    account = access.document(SERVICE_ACCOUNT)
+    known = {} if account is None else _read_service_account(account, hint)
+    if account is not None:
+        config["service_account_key"] = account
+    endpoint = check_endpoint(
+        "GOOGLE_BASE_URL", access.get("GOOGLE_BASE_URL") or known.get("gcs_base_url") or None
+    )
     if endpoint:
         config["base_url"] = endpoint
-    account = access.document(SERVICE_ACCOUNT)
-    if account is not None:
-        _check_service_account(account, hint)
-        config["service_account_key"] = account
     is_nobody = account is None and not any(access.variable(name) for name in _GS_VARIABLES)
     return Opening(GCSStore, bucket, config, endpoint, is_nobody, hint)
 
@@ -141,9 +143,9 @@ def plan_az(container: str, access: Access) -> Opening:
     return Opening(AzureStore, container, config, endpoint, is_nobody, hint, provider)
 
 
-def _check_service_account(text: str, hint: str) -> None:
+def _read_service_account(text: str, hint: str) -> dict[str, Any]:
     try:
-        known = json.loads(text)
+        known: Any = json.loads(text)
     except ValueError:
         known = None
     if not isinstance(known, dict) or "private_key" not in known:
@@ -151,3 +153,4 @@ def _check_service_account(text: str, hint: str) -> None:
             FailureReason.ACCESS_DENIED,
             f"the credentials' key {SERVICE_ACCOUNT} is no key file in JSON: {hint}",
         )
+    return known
