@@ -73,6 +73,7 @@ class Registry:
     """An OCI registry over plain HTTP."""
 
     host: str  # 127.0.0.1:PORT, as in a reference
+    folder: Path  # what is pushed to it: another registry may serve the same
     username: str = ""
     password: str = ""
 
@@ -145,7 +146,7 @@ def oci_registry(server_programs: Servers, tmp_path_factory: pytest.TempPathFact
         return make_registry_command(server_programs, home, port)
 
     with running(make_command, home, "/v2/") as port:
-        yield Registry(f"{LOOPBACK}:{port}")
+        yield Registry(f"{LOOPBACK}:{port}", home)
 
 
 @pytest.fixture(scope="session")
@@ -157,22 +158,20 @@ def private_oci_registry(
     username, password = "registry-user", "registry-password"
 
     def make_command(port: int) -> list[str]:
-        return make_registry_command(server_programs, home, port, {username: REGISTRY_HASH})
+        return make_registry_command(server_programs, home, port, username)
 
     with running(make_command, home, "/v2/") as port:
-        yield Registry(f"{LOOPBACK}:{port}", username, password)
+        yield Registry(f"{LOOPBACK}:{port}", home, username, password)
 
 
-def make_registry_command(
-    programs: Servers, home: Path, port: int, users: Mapping[str, str] | None = None
-) -> list[str]:
-    """docker-registry with its blobs and its settings in `home`; `users`: name -> bcrypt hash."""
+def make_registry_command(programs: Servers, home: Path, port: int, username: str = "") -> list[str]:
+    """docker-registry with its blobs and its settings in `home`; with a `username`, for that one alone."""
     settings = {
         "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": str(home / "blobs"),
         "REGISTRY_HTTP_ADDR": f"{LOOPBACK}:{port}",
     }
-    if users:
-        (home / "htpasswd").write_text("".join(f"{name}:{hashed}\n" for name, hashed in users.items()))
+    if username:
+        (home / "htpasswd").write_text(f"{username}:{REGISTRY_HASH}\n")
         settings |= {
             "REGISTRY_AUTH": "htpasswd",
             "REGISTRY_AUTH_HTPASSWD_REALM": "test",

@@ -15,6 +15,7 @@ from vinoserve_api.contract import (
     CREDENTIALS_DIR,
     GRPC_PORT,
     HTTP_PORT,
+    IMAGE_DIR,
     MODEL_DIR,
 )
 from vinoserve_api.problem import Problem, path_of
@@ -23,6 +24,8 @@ from vinoserve_operator.desired.devices import DeviceAccess
 from vinoserve_operator.desired.names import (
     CONFIG_ANNOTATION,
     FETCH,
+    IMAGE_SCHEME,
+    IMAGE_VOLUME,
     SERVE,
     make_config_key,
     make_labels,
@@ -125,9 +128,21 @@ def _make_pod_fields(service: InferenceService, access: DeviceAccess) -> dict[st
         "priorityClassName": pod.priority_class_name,
         "serviceAccountName": pod.service_account_name,
         "runtimeClassName": pod.runtime_class_name or access.runtime_class_name,
-        "imagePullSecrets": [secret.dump() for secret in pod.image_pull_secrets],
+        "imagePullSecrets": _make_pull_secrets(service),
     }
     return {field: value for field, value in fields.items() if value}
+
+
+def _make_pull_secrets(service: InferenceService) -> list[dict[str, str]]:
+    """Those of the pod's images and, where the model is an image, the one that lets the node pull that."""
+    names = [secret.name for secret in service.spec.pod_template.image_pull_secrets]
+    if _is_image(service) and service.spec.model.credentials:
+        names.append(service.spec.model.credentials.secret_name)
+    return [{"name": name} for name in dict.fromkeys(names)]
+
+
+def _is_image(service: InferenceService) -> bool:
+    return service.spec.model.uri.startswith(IMAGE_SCHEME)
 
 
 def _as_written(document: Document) -> dict[str, Any]:
@@ -210,7 +225,10 @@ def _make_volumes(
     if uri.scheme == "pvc":
         claim = {"persistentVolumeClaim": {"claimName": uri.netloc, "readOnly": True}}
         add("claim", CLAIM_DIR, claim, fetch_mode="ro", serve_mode="ro")
-    if spec.model.credentials:
+    if _is_image(service):
+        image = {"image": _make_image_source(spec.model.uri)}
+        add(IMAGE_VOLUME, IMAGE_DIR, image, fetch_mode="ro", serve_mode="ro")
+    elif spec.model.credentials:
         secret = {"secret": {"secretName": spec.model.credentials.secret_name, "defaultMode": 0o440}}
         add("credentials", CREDENTIALS_DIR, secret, fetch_mode="ro")
     for index, path in enumerate(access.host_paths):
@@ -218,6 +236,15 @@ def _make_volumes(
     for index, path in enumerate(access.libraries):
         add(f"library-{index}", path, {"hostPath": {"path": path}}, serve_mode="ro")
     return volumes, fetch, serve
+
+
+def _make_image_source(uri: str) -> dict[str, str]:
+    """The node pulls it, as it does images of containers: `latest` anew with each pod, what else has a name once."""
+    reference = uri.removeprefix(IMAGE_SCHEME)
+    return {
+        "reference": reference,
+        "pullPolicy": "Always" if reference.endswith(":latest") else "IfNotPresent",
+    }
 
 
 def _make_empty_dir(size_limit: str | int | None) -> dict[str, Any]:

@@ -7,6 +7,9 @@ MANAGER: Final = "vinoserve"  # field manager and app.kubernetes.io/managed-by
 FETCH: Final = "fetch"  # init container
 SERVE: Final = "serve"  # main container
 
+IMAGE_SCHEME: Final = "oci://"  # of a model that is an image
+IMAGE_VOLUME: Final = "image"  # the volume that it is mounted by
+
 INSTANCE_LABEL: Final = "app.kubernetes.io/instance"
 MANAGED_LABELS: Final = {"app.kubernetes.io/managed-by": MANAGER}
 
