@@ -1,19 +1,21 @@
-"""ONNX's node tests, served: what OpenVINO computes right arrives right, in JSON and in binary."""
+"""ONNX's node tests, served: what OpenVINO computes right arrives right, in JSON, in binary and over gRPC."""
 
 import os
+from functools import partial
 from typing import Any
 
 import numpy as np
 import orjson
+from tritonclient.grpc.service_pb2 import ModelInferRequest
 
 from tests.runtime.configs import make_config
+from tests.runtime.engine.compiling import compile_config, make_pool
+from tests.runtime.grpc import serving as grpc_serving
 from tests.runtime.rest.onnx_nodes import NodeTest, is_close, list_nodes, read_node
 from tests.runtime.rest.serving import Running, serving
 from vinoserve_api.contract import RuntimeLimits
-from vinoserve_runtime.engine.compile import CompiledModel, compile_model, make_plan
-from vinoserve_runtime.engine.pool import InferRequestPool
+from vinoserve_runtime.engine.compile import CompiledModel
 from vinoserve_runtime.engine.ports import DATATYPES
-from vinoserve_runtime.model.prepare import prepare_model
 from vinoserve_runtime.ov import ov
 from vinoserve_runtime.protocol.json_data import json_from_array
 from vinoserve_runtime.protocol.raw import array_from_raw, raw_from_array
@@ -65,9 +67,7 @@ def _read(tensor: Any) -> Array:
 
 
 def compile_here(node: NodeTest) -> CompiledModel:
-    core = ov.Core()
-    plan = make_plan(core, CONFIG)
-    return compile_model(core, prepare_model(core, node.model, CONFIG), CONFIG, plan, None)
+    return compile_config(node.model, CONFIG)
 
 
 def ask(server: Running, model: CompiledModel, node: NodeTest, *, binary: bool) -> list[Array]:
@@ -103,6 +103,19 @@ def ask(server: Running, model: CompiledModel, node: NodeTest, *, binary: bool) 
     return results
 
 
+def call(server: grpc_serving.Running, model: CompiledModel, node: NodeTest) -> list[Array]:
+    request = ModelInferRequest(model_name="m")
+    for info, values in zip(model.inputs, node.inputs, strict=True):
+        request.inputs.add(name=info.name, datatype=info.datatype, shape=values.shape)
+        request.raw_input_contents.append(raw_from_array(info.datatype, values).tobytes())
+    response = server.stub.ModelInfer(request, timeout=60)
+    assert [output.name for output in response.outputs] == [info.name for info in model.outputs]
+    return [
+        array_from_raw("output", output.datatype, tuple(output.shape), memoryview(raw))
+        for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
+    ]
+
+
 def read_json(info: TensorInfo, output: dict[str, Any]) -> Array:
     if info.datatype == "BYTES":
         data = np.empty(len(output["data"]), object)
@@ -118,18 +131,20 @@ def same(actual: Array, expected: Array, *, binary: bool) -> bool:
     return np.array_equal(actual, np.where(np.isfinite(expected), expected, np.nan), equal_nan=True)
 
 
-async def attach(server: Running, model: CompiledModel) -> None:
-    pool = InferRequestPool(
-        model.compiled, model.inputs, model.outputs, model.infer_requests, on_cpu=model.on_cpu
-    )
-    server.dataplane.attach(pool)
+async def attach(server: Running | grpc_serving.Running, model: CompiledModel) -> None:
+    server.dataplane.attach(make_pool(model))
 
 
 def test_what_openvino_computes_right_arrives_right() -> None:
     names = sampled()
     wrong: list[str] = []
     compared = 0
-    with serving(None, LIMITS) as server:
+    with serving(None, LIMITS) as server, grpc_serving.serving(None, LIMITS) as grpc_server:
+        ways = {
+            "binary": partial(ask, server, binary=True),
+            "JSON": partial(ask, server, binary=False),
+            "gRPC": partial(call, grpc_server),
+        }
         for name in names:
             node = read_node(name)
             expected = compute_directly(node) if node is not None else None
@@ -137,14 +152,15 @@ def test_what_openvino_computes_right_arrives_right() -> None:
                 continue
             try:
                 model = compile_here(node)
-                server.call(lambda model=model: attach(server, model))
-                for binary in (True, False):
-                    results = ask(server, model, node, binary=binary)
+                for one in (server, grpc_server):
+                    one.call(partial(attach, one, model))
+                for way, infer in ways.items():
+                    results = infer(model, node)
                     if not all(
-                        same(result, value, binary=binary)
+                        same(result, value, binary=way != "JSON")
                         for result, value in zip(results, expected, strict=True)
                     ):
-                        wrong.append(f"{name}, binary {binary}: {results} instead of {expected}"[:500])
+                        wrong.append(f"{name}, {way}: {results} instead of {expected}"[:500])
             except Exception as error:  # noqa: BLE001 - each is listed
                 wrong.append(f"{name}: {type(error).__name__}: {error}"[:500])
             compared += 1
