@@ -77,6 +77,8 @@ def _fetch(
         named, digest, revision = _download(source, model_dir, credentials_dir, progress)
     else:
         named = mounted or _resolve(source.uri, claim_dir)
+        if mounted is not None:  # what a tag stood for, only the node knows
+            revision = source.uri.partition("@")[2] or None
         digest = digest_path(named, progress)
         _verify(source, digest)
     root = _lay_out(source, named, model_dir, is_ours=is_ours)
