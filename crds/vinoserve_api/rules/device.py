@@ -307,7 +307,7 @@ CEL = (
         f" && (!has(i.client) || !has(i.client.shape) || i.client.shape.all(d, {fixed('d')}))"
         " && (!has(i.resize) || has(i.client) && (has(i.client.shape)"
         " || has(i.client.encoding) && i.client.encoding == 'image')))",
-        f"'targetDevice ' + {_TARGET} + ' needs fixed sizes: write numbers into shape and client.shape (with resize, client.shape must be set)'",
+        f"'targetDevice ' + {_TARGET} + ' needs fixed sizes: write numbers into shape and client.shape (with resize, client.shape must be set), or buckets instead of shape'",
         ".model.inputs",
         computed=True,
     ),

@@ -196,7 +196,7 @@ def check_static(model: Model, why: str) -> Iterator[Problem]:
                 if not is_fixed(dimension):
                     yield Problem(
                         f"{path}.{name}[{j}]",
-                        f"{quoted(dimension)}, but {why} needs fixed sizes; write a number",
+                        f"{quoted(dimension)}, but {why} needs fixed sizes; write a number, or buckets instead of shape",
                     )
         if tensor.resize is not None and client_shape is None and not is_encoded(tensor):
             yield Problem(

@@ -78,7 +78,10 @@ class Input(Document):
         description="Instead of shape: fixed shapes, each compiled; a request is padded to the smallest that holds it, "
         "and its results are cut back. For models whose shapes change, on devices that want them fixed.",
     )
-    pad_value: FiniteFloat = Field(0.0, description="With buckets: what a request is padded with.")
+    pad_value: FiniteFloat = Field(
+        0.0,
+        description="With buckets: what a request is padded with, as clients send it (before mean and scale).",
+    )
     layout: Layout | None = Field(None, description="The model's layout, such as NCHW.")
     client: ClientTensor | None = Field(
         None, description="What clients send, where it differs; the conversion is compiled into the model."

@@ -95,7 +95,7 @@ def _find_axes(prepared: PreparedModel, buckets: Sequence[Shapes]) -> Iterator[_
             is_open = own.rank.is_dynamic or own[dim].is_dynamic
             # One bucket alone pads whatever the model leaves open.
             is_padded = name in prepared.pad_values and (len(set(sizes)) > 1 if len(buckets) > 1 else is_open)
-            if max(sizes) > 1 and (is_padded or is_open):
+            if max(sizes) > 1:
                 found.setdefault((dim, sizes, is_padded), []).append((i, dim))
     for (_, sizes, is_padded), positions in found.items():
         yield _Axis(tuple(positions), sizes, is_padded)

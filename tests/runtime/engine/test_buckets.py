@@ -262,6 +262,7 @@ async def test_bf16_is_padded_in_its_own_bits(tmp_path: Path) -> None:
             [[2, 8], [2, 16]],
             r"output 'y' \[32\] .*dimension 0 mixes",
         ),
+        (lambda p: write_scaled(p, [2, -1], "flat"), [[2, 8], [2, 16]], r"dimension 0 mixes x\[0\], x\[1\]"),
         (write_non_zero, [[4], [8]], "output 'y' depends on what the inputs hold"),
     ],
 )
