@@ -12,7 +12,8 @@ async def start(dataplane: Dataplane, host: str | None, port: int) -> Server:
 
     Raises OSError where the address can't be had.
     """
-    server = Server(V2App(dataplane), dataplane.room)
+    app = V2App(dataplane)
+    server = Server(app, dataplane.room, app.close)
     dataplane.metrics.connections = lambda: server.connections
     await server.start(host, port)
     return server

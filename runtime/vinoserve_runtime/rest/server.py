@@ -1,6 +1,7 @@
 """Sockets, and the connections on them."""
 
 import asyncio
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final
 
@@ -14,14 +15,18 @@ MAX_CONNECTIONS: Final = 4096
 
 
 class Server:
-    """Listens from `start` to `close`. `room`: shared with other servers, else one of its own."""
+    """Listens from `start` to `close`. `room`: shared with other servers, else one of its own.
 
-    def __init__(self, app: App, room: Room | None = None) -> None:
+    `closed` is called when the last connection is gone.
+    """
+
+    def __init__(self, app: App, room: Room | None = None, closed: Callable[[], None] = lambda: None) -> None:
         self.app = app
         self.room = make_room(app.max_body_bytes) if room is None else room
         self.loop = asyncio.get_running_loop()
         self.closing = False
         self.date = b""
+        self._closed = closed
         self._connections: set[Connection] = set()
         self._most = count_connections(MAX_CONNECTIONS, share=2)
         self._sockets: asyncio.Server | None = None
@@ -60,6 +65,7 @@ class Server:
         await self._empty.wait()
         if self._timer is not None:
             self._timer.cancel()
+        self._closed()
 
     def add(self, connection: Connection) -> bool:
         """False where there are too many connections already."""

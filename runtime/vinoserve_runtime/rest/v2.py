@@ -7,6 +7,7 @@ from typing import Final
 from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.protocol.infer import Codec, read_repository_filter
 from vinoserve_runtime.protocol.signature import Signature
+from vinoserve_runtime.rest.decoding import LARGE_JSON_BYTES, Decoder
 from vinoserve_runtime.rest.messages import (
     BINARY,
     HttpError,
@@ -29,6 +30,11 @@ class V2App:
         self._resources: dict[bytes, Resource] = {}
         self._signature: Signature | None = None
         self._codec: Codec | None = None
+        self._decoder = Decoder()
+
+    def close(self) -> None:
+        """No request comes any more."""
+        self._decoder.close()
 
     @property
     def max_body_bytes(self) -> int:
@@ -111,8 +117,15 @@ class V2App:
     async def _infer(self, request: Request) -> Response:
         began = perf_counter()
         dataplane = self._dataplane
-        codec = self._codec_of(dataplane.admit())
-        envelope, tensors = codec.decode(request.body, _header_length(request))
+        signature = dataplane.admit()
+        codec = self._codec_of(signature)
+        header_length = _header_length(request)
+        json_length = len(request.body) if header_length is None else header_length
+        if json_length <= LARGE_JSON_BYTES:
+            envelope, tensors = codec.decode(request.body, header_length)
+        else:
+            envelope, tensors = await self._decoder.decode(signature, request.body, header_length)
+            dataplane.admit()
         answer = codec.encode(envelope, await dataplane.infer(tensors))
         self._metrics.request_seconds.observe(perf_counter() - began)
         if not answer.raw:

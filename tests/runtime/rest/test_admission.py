@@ -1,8 +1,10 @@
 """Who may ask the model now: the queue, the timeout, and draining."""
 
 import asyncio
+import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from socket import SHUT_WR, SO_LINGER, SOL_SOCKET
 
 import orjson
 import pytest
@@ -92,6 +94,22 @@ def test_a_client_that_goes_away_leaves_the_queue(
     assert gate.began == 4
     for wire in wires:
         wire.socket.close()
+
+
+def test_a_running_request_whose_client_is_gone_ends_without_effect(server: Running, gate: Gate) -> None:
+    wires = [Wire(server) for _ in range(2)]
+    for wire in wires:
+        wire.send(RAW)
+    wait_for(lambda: gate.running == 2)
+    wires[0].socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))  # close by reset
+    wires[0].socket.close()
+    wait_for(lambda: (gate.running, server.dataplane.in_flight) == (1, 1))
+    wires[1].socket.shutdown(SHUT_WR)  # who has only closed its sending side still wants its answer
+    server.call(gate.open.set)
+    assert wires[1].answer().status == 200
+    wires[1].socket.close()
+    assert server.infer(BODY).status == 200
+    assert gate.began == 3
 
 
 def test_a_place_that_is_handed_to_a_client_just_gone_is_not_lost() -> None:
