@@ -47,6 +47,10 @@ def _run(arguments: Sequence[str]) -> int:
             from vinoserve_cli.serve import fetch
 
             return fetch(options.config)
+        case "devices":
+            from vinoserve_cli.devices import show_devices
+
+            return show_devices(options.output)
         case _:
             from vinoserve_cli.extras import needs
 
@@ -119,6 +123,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--cache-dir",
         type=Path,
         help="folder for fetched and compiled models (default: ~/.cache/vinoserve; with --config: /cache, for compiled ones)",
+    )
+
+    devices = commands.add_parser("devices", help="what OpenVINO sees here, and why it sees no GPU or NPU")
+    devices.add_argument(
+        "-o", "--output", choices=["text", "json"], default="text", help="default: %(default)s"
     )
 
     fetch = commands.add_parser("fetch", help="in a pod: fetch and verify the model")

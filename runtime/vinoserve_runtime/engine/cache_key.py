@@ -59,7 +59,7 @@ def _identify(core: Any, device: str) -> dict[str, str]:
         with suppress(RuntimeError):
             identity[key] = show_value(core.get_property(device, key))
     if device.startswith("GPU"):
-        identity["driver"] = "; ".join(sorted(set(read_driver_versions())))
+        identity["driver"] = "; ".join(sorted({" ".join(gpu) for gpu in read_driver_versions()}))
     if device == "CPU":
         identity["isa"] = " ".join(read_isa(_read_cpu_flags()))
     return identity

@@ -1,5 +1,6 @@
 """Which devices OpenVINO sees here and, where one is missing, why: no node, no permission, or no driver."""
 
+import ctypes
 import errno
 import os
 import stat
@@ -15,6 +16,14 @@ _DEV: Final = Path("/dev")
 _NODES: Final[dict[Kind, str]] = {"GPU": "dri/renderD*", "NPU": "accel/accel*"}
 _GONE: Final = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
 _DRIVERS: Final[dict[Kind, str]] = {"GPU": "OpenCL driver", "NPU": "Level Zero driver"}
+_LIBRARIES: Final[dict[Kind, tuple[tuple[str, str], ...]]] = {
+    "GPU": (("libOpenCL.so.1", "ocl-icd-libopencl1"),),
+    "NPU": (("libze_loader.so.1", "libze1"), ("libze_intel_npu.so.1", "intel-level-zero-npu")),
+}
+"""What must be loaded, and Debian's or Intel's package that has it."""
+_KERNEL_DRIVERS: Final[dict[Kind, str]] = {"GPU": "i915 or xe", "NPU": "intel_vpu"}
+_ICDS: Final = Path("/etc/OpenCL/vendors")
+_ICD_VARIABLES: Final = ("OCL_ICD_FILENAMES", "OCL_ICD_VENDORS")
 
 
 def gather_devices(core: Any) -> tuple[str, ...]:
@@ -46,7 +55,8 @@ def explain_missing(device: Device, available: Iterable[str], dev: Path = _DEV) 
     if not nodes:
         return StartupError(
             FailureReason.DEVICE_NOT_FOUND,
-            f"{device} is not here: no device node {pattern} in this container; OpenVINO sees {seen}",
+            f"{device} is not here: no device node {pattern} in this container (a pod gets one by spec.accelerators, "
+            f"a machine by its kernel driver {_KERNEL_DRIVERS[device.kind]}); OpenVINO sees {seen}",
         )
     refused = [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
     if refused and len(refused) == len(nodes):
@@ -58,11 +68,27 @@ def explain_missing(device: Device, available: Iterable[str], dev: Path = _DEV) 
             f"{device} is not here: OpenVINO sees {seen} ({len(nodes)} node(s) {pattern})",
         )
     names = ", ".join(node.name for node in nodes)
+    why = (
+        explain_driver(device.kind)
+        or f"the {_DRIVERS[device.kind]} doesn't know this device; a newer one may"
+    )
     return StartupError(
         FailureReason.DEVICE_NOT_FOUND,
-        f"{names} can be opened, but OpenVINO sees no {device.kind}: the {_DRIVERS[device.kind]} is missing from this image, "
-        f"or doesn't know this device; OpenVINO sees {seen}",
+        f"{names} can be opened, but OpenVINO sees no {device.kind}: {why}; OpenVINO sees {seen}",
     )
+
+
+def explain_driver(kind: Kind) -> str | None:
+    """What of the driver's libraries is missing here, and which package has it; None where all are there."""
+    for library, package in _LIBRARIES.get(kind, ()):
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            return f"the {_DRIVERS[kind]} is missing from this image: {library} can't be loaded (package {package})"
+    has_icd = any(_ICDS.glob("*.icd")) or any(os.environ.get(name) for name in _ICD_VARIABLES)
+    if kind == "GPU" and not has_icd:
+        return f"the OpenCL driver is missing from this image: {_ICDS} names none (package intel-opencl-icd)"
+    return None
 
 
 class DeviceNodes:

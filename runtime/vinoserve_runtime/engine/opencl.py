@@ -12,14 +12,14 @@ _INTEL: Final = 0x8086
 
 
 @cache
-def read_driver_versions() -> tuple[str, ...]:
-    """`NAME: VERSION` of each Intel GPU, in OpenCL's order; empty where there is no OpenCL, or no GPU."""
+def read_driver_versions() -> tuple[tuple[str, str], ...]:
+    """The name and the driver's version of each Intel GPU, in OpenCL's order; empty where there is no OpenCL, or no GPU."""
     try:
         cl = ctypes.CDLL("libOpenCL.so.1")
     except OSError:
         return ()
     return tuple(
-        f"{_read_text(cl, device, _NAME)}: {_read_text(cl, device, _DRIVER_VERSION)}"
+        (_read_text(cl, device, _NAME), _read_text(cl, device, _DRIVER_VERSION))
         for platform in _list(cl.clGetPlatformIDs)
         for device in _list(cl.clGetDeviceIDs, platform, ctypes.c_uint64(_GPU))
         if _read_number(cl, device, _VENDOR_ID) == _INTEL
