@@ -81,6 +81,7 @@ def _fetch(
             revision = source.uri.partition("@")[2] or None
         digest = digest_path(named, progress)
         _verify(source, digest)
+    is_packed = named.is_file() and is_archive(named)
     root = _lay_out(source, named, model_dir, is_ours=is_ours)
     path, found = find_model(root, source.format)
     fetched = Fetched(
@@ -90,7 +91,7 @@ def _fetch(
         format=found,
         digest=digest,
         revision=revision,
-        content_digest=digest if root == named else digest_path(root),
+        content_digest=digest_path(root) if is_packed else digest,
         size_bytes=size_of(root) if root.is_dir() else sum(part.stat().st_size for part in list_parts(path)),
         seconds=round(monotonic() - started, 3),
         warnings=_make_warnings(source, path, named),
@@ -200,9 +201,11 @@ def _lay_out(source: ModelSource, named: Path, model_dir: Path, *, is_ours: bool
 
 
 def _make_file_name(source: ModelSource, downloaded: Path) -> str:
-    """The name that the uri ends in, with the suffix that OpenVINO tells the format from."""
+    """The name that it has or that the uri ends in, with the suffix that OpenVINO tells the format from."""
     name = _UNSAFE.sub("_", Path(unquote(urlsplit(source.uri).path)).name).lstrip(".") or "model"
     suffix = SUFFIXES[source.format or tell_format(downloaded, name)]
+    if downloaded.name.endswith(suffix):  # weights beside it are found by its name
+        return downloaded.name
     return name if name.endswith(suffix) else name + suffix
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def server() -> Iterator[FileServer]:
         yield running
 
 
-def get(folder: Path, server: FileServer, **fields: object) -> bytes:
+def get(folder: Path, server: FileServer, **fields: Any) -> bytes:
     """What is served in the end of the big file."""
     return Path(fetch(folder, f"{server.url}/m.onnx", digest=sha(server.content), **fields).path).read_bytes()
 

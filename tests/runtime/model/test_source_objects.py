@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -77,11 +78,12 @@ def test_a_prefix_is_a_folder(tmp_path: Path, place: Place, path: str) -> None:
     assert Path(fetched.path).with_suffix(".bin").read_bytes() == model.with_suffix(".bin").read_bytes()
 
 
-def test_an_irs_weights_come_with_it(tmp_path: Path, place: Place) -> None:
-    model = write_adder(tmp_path / "m.xml")
+@pytest.mark.parametrize("name", ["m", "a net"])
+def test_an_irs_weights_come_with_it(tmp_path: Path, place: Place, name: str) -> None:
+    model = write_adder(tmp_path / f"{name}.xml")
     for file in (model, model.with_suffix(".bin")):
         place.put(f"ir/{file.name}", file.read_bytes())
-    fetched = fetch(tmp_path, f"{place.uri}ir/m.xml", place.secret)
+    fetched = fetch(tmp_path, f"{place.uri}ir/{quote(name)}.xml", place.secret)
     assert Path(fetched.path).with_suffix(".bin").read_bytes() == model.with_suffix(".bin").read_bytes()
     assert fetched.size_bytes == sum(file.stat().st_size for file in (model, model.with_suffix(".bin")))
 

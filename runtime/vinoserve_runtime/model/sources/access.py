@@ -1,6 +1,7 @@
 """What lets us in: the Secret's keys, mounted as files, and the variables of the process. Values are never printed."""
 
 import os
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -51,8 +52,16 @@ class Access:
 
     @property
     def ca(self) -> str | None:
-        """Certificates in PEM to trust beside the system's."""
-        return self.document(CA)
+        """Certificates in PEM to trust beside the system's. Raises FetchFailed where it holds none."""
+        text = self.document(CA)
+        if text is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+            except (ssl.SSLError, ValueError) as error:
+                raise StartupError(
+                    FailureReason.FETCH_FAILED, f"the credentials' key {CA} holds no certificate in PEM"
+                ) from error
+        return text
 
 
 def check_endpoint(name: str, url: str | None) -> str | None:
