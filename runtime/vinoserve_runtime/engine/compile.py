@@ -184,10 +184,8 @@ def compile_model(
         raise
     except Exception as error:
         known = make_startup_error(error, FailureReason.COMPILE_FAILED, f"compiling for {target} failed")
-        if plan.target.mode != "HETERO" and known.reason in (
-            FailureReason.COMPILE_FAILED,
-            FailureReason.UNSUPPORTED_OPERATOR,
-        ):
+        # Of other failures operators are no cause, and what the GPU plugin answers after one isn't to be relied on (measured).
+        if plan.target.mode != "HETERO" and known.reason == FailureReason.UNSUPPORTED_OPERATOR:
             known = explain_unsupported(core, model, plan.target.devices) or known
         raise known from error
     return found

@@ -1,3 +1,5 @@
+import socket
+
 import pytest
 
 from tools import fakegpu
@@ -12,3 +14,12 @@ def one_gpu() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def two_gpus() -> dict[str, str]:
     return fakegpu.environment(count=2)
+
+
+@pytest.fixture
+def ports() -> tuple[int, int]:
+    """Two that are free."""
+    with socket.socket() as one, socket.socket() as two:
+        for free in (one, two):
+            free.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1]

@@ -1,9 +1,5 @@
 """OpenVINO's real GPU plugin, on an emulated GPU: it compiles, infers, falls back and refuses as on a real one."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +7,9 @@ import numpy as np
 import pytest
 
 from tests.models import ppocr_recogniser, write_adder, write_classifier, write_inverse, write_multiplier
-from tests.runtime.configs import make_config
+from tests.runtime.gpu.probing import F32, probe, run_script
 
 pytestmark = [pytest.mark.gpu_emulated, pytest.mark.timeout(900)]
-
-F32 = {"inferencePrecision": "f32"}
-
-
-def probe(env: dict[str, str], path: Path, cache: Path, **fields: Any) -> dict[str, Any]:
-    config = make_config(path, **fields)
-    script = Path(__file__).with_name("probe.py")
-    done = subprocess.run(
-        [sys.executable, script, config.model_dump_json(by_alias=True), path, cache],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    assert lines, f"exit {done.returncode}: {done.stderr[-3000:]}"
-    return json.loads(lines[-1].removeprefix("RESULT "))  # type: ignore[no-any-return]
 
 
 def agree(result: dict[str, Any], reference: dict[str, Any], tolerance: float = 1e-4) -> None:
@@ -94,6 +72,7 @@ def test_forced_operators_leave_the_gpu_and_the_result_stays(
         operatorAffinity=[{"device": "CPU", "types": ["SoftMax", "Softmax", "MatMul"]}],
     )
     assert sorted(result["seen"][-1]) == ["CPU", "GPU.0"]
+    assert result["placement"] == {"GPU.0": 3, "CPU": 2}
     assert [w for w in result["warnings"] if "SoftMax" in w]  # OpenVINO's type is Softmax
     agree(result, on_cpu)
 
@@ -117,6 +96,7 @@ def test_an_operator_that_the_gpu_lacks_is_named_with_a_way_out(
     }
     result = probe(one_gpu, path, tmp_path / "cache", **way_out)
     assert sorted(result["seen"][-1]) == ["CPU", "GPU.0"]
+    assert result["placement"] == {"GPU.0": 2, "CPU": 1}
 
 
 def test_auto_with_such_an_operator_tells_which_kept_it_off(one_gpu: dict[str, str], tmp_path: Path) -> None:
@@ -150,3 +130,88 @@ def test_pp_ocr_with_a_fixed_shape_and_pictures_from_clients(one_gpu: dict[str, 
     result = probe(one_gpu, ppocr_recogniser(), tmp_path / "cache", targetDevice="GPU", **fields)
     assert result["seen"] == [["GPU.0"]]
     agree(result, on_cpu, 1e-3)
+
+
+def test_hetero_by_itself_tells_where_operators_run(one_gpu: dict[str, str], tmp_path: Path) -> None:
+    path = write_inverse(tmp_path / "m.xml")
+    result = probe(one_gpu, path, tmp_path / "cache", targetDevice="HETERO:GPU,CPU")
+    assert result["placement"] == {"GPU.0": 2, "CPU": 1}
+
+
+def test_an_operator_forced_onto_a_device_that_lacks_it_is_named(
+    one_gpu: dict[str, str], tmp_path: Path
+) -> None:
+    result = probe(
+        one_gpu,
+        write_inverse(tmp_path / "m.xml"),
+        tmp_path / "cache",
+        targetDevice="HETERO:GPU,CPU",
+        operatorAffinity=[{"device": "GPU", "types": ["Inverse"]}],
+    )
+    assert result["reason"] == "UnsupportedOperator"
+    assert "spec.operatorAffinity: GPU.0 doesn't support operator 'the_inverse'" in result["message"]
+
+
+def test_weights_beyond_the_gpus_memory_are_told_before_anything_is_compiled(
+    one_gpu: dict[str, str], tmp_path: Path
+) -> None:
+    path = write_multiplier(tmp_path / "m.xml", np.ones((1024, 1024)))  # 4 MiB in f32, 2 MiB in f16
+    env = {**one_gpu, "FAKEGPU_MEMORY": str(3 << 20)}
+    result = probe(env, path, tmp_path / "cache", targetDevice="GPU", hints=F32)
+    assert result["reason"] == "OutOfDeviceMemory"
+    assert "the weights alone take 4.0 MiB, and GPU has 3.0 MiB" in result["message"]
+    assert "reason" not in probe(env, path, tmp_path / "cache", targetDevice="GPU")
+    env["FAKEGPU_MEMORY"] = str(9 << 18)
+    result = probe(env, path, tmp_path / "cache", targetDevice="GPU")
+    assert [w for w in result["warnings"] if "2.0 MiB of GPU's 2.2 MiB" in w]
+
+
+def test_a_gpu_without_tiles_refuses_one(one_gpu: dict[str, str], tmp_path: Path) -> None:
+    result = probe(one_gpu, write_adder(tmp_path / "m.xml"), tmp_path / "cache", targetDevice="GPU.0.0")
+    assert result["reason"] == "DeviceNotFound"
+    assert "GPU.0.0" in result["message"]
+
+
+def test_any_size_on_a_gpu_is_a_warning(one_gpu: dict[str, str], tmp_path: Path) -> None:
+    path = write_adder(tmp_path / "m.xml", shape=(-1, 4))
+    result = probe(one_gpu, path, tmp_path / "cache", targetDevice="GPU")
+    assert [w for w in result["warnings"] if "spec.model.inputs[0].shape" in w and "buckets" in w]
+    bounded = {"inputs": [{"name": "x", "shape": ["1..8", 4]}]}
+    assert probe(one_gpu, path, tmp_path / "cache", targetDevice="GPU", **bounded)["warnings"] == []
+
+
+def test_members_of_a_target_are_told_apart(
+    one_gpu: dict[str, str], classifier: Path, tmp_path: Path
+) -> None:
+    for target in ("AUTO:GPU,CPU", "MULTI:GPU,CPU", "HETERO:GPU,CPU"):
+        result = probe(
+            one_gpu,
+            classifier,
+            tmp_path / "cache",
+            targetDevice=target,
+            hints=F32,
+            properties={"GPU": {"NUM_STREAMS": 2}, "CPU": {"NUM_STREAMS": 1000}},
+        )
+        changed = {(d["device"], d["property"]) for d in result["effective"]}
+        assert ("GPU", "NUM_STREAMS") not in changed
+        if target.startswith("MULTI"):
+            assert ("CPU", "NUM_STREAMS") in changed
+
+
+def test_every_property_of_the_catalogue_is_taken_and_told_back(
+    one_gpu: dict[str, str], tmp_path: Path
+) -> None:
+    rows = run_script("catalogue.py", one_gpu, tmp_path)
+    assert len(rows) > 60
+    assert [row for row in rows if "reason" in row] == []
+    for row in rows:
+        if row["read"] is None or row["value"] == "DEFAULT":
+            continue  # AUTO doesn't say
+        told = row["effective"].get(row["key"])
+        assert told is not None or is_same(row["read"], row["value"]), row
+
+
+def is_same(read: str, asked: Any) -> bool:
+    if isinstance(asked, bool):
+        return read.lower() in (("true", "yes") if asked else ("false", "no"))
+    return read == asked or float(read) == float(asked)
