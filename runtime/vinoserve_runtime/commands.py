@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -17,6 +18,7 @@ import structlog
 import uvloop
 
 from vinoserve_api.contract import CLAIM_DIR, CREDENTIALS_DIR, IMAGE_DIR, RuntimeConfig, RuntimeFailure
+from vinoserve_runtime.display import Display, make_display
 from vinoserve_runtime.logs import configure_logs
 from vinoserve_runtime.settings import ServeSettings
 
@@ -35,23 +37,29 @@ def fetch(config: RuntimeConfig, *, model_dir: Path, claim_dir: Path, credential
 
     configure_logs()
     said = time.monotonic()
+    _log.info("fetching", uri=show_uri(config.model.uri))
+    display = make_display()
+    if display is not None:
+        display.show("Fetching")
 
     def progress(done: int, total: int | None) -> None:
         nonlocal said
-        if time.monotonic() - said >= _PROGRESS_SECONDS:
+        if display is not None:
+            display.show("Fetching", done, total)
+        elif time.monotonic() - said >= _PROGRESS_SECONDS:
             said = time.monotonic()
             _log.info("fetching", bytes_done=done, bytes_total=total)
 
-    _log.info("fetching", uri=show_uri(config.model.uri))
     try:
-        fetched = fetch_model(
-            config.model,
-            model_dir=model_dir,
-            claim_dir=claim_dir,
-            credentials_dir=credentials_dir,
-            image_dir=Path(IMAGE_DIR) if Path(IMAGE_DIR).is_mount() else None,
-            progress=progress,
-        )
+        with nullcontext() if display is None else closing(display):
+            fetched = fetch_model(
+                config.model,
+                model_dir=model_dir,
+                claim_dir=claim_dir,
+                credentials_dir=credentials_dir,
+                image_dir=Path(IMAGE_DIR) if Path(IMAGE_DIR).is_mount() else None,
+                progress=progress,
+            )
     except Exception as error:  # noqa: BLE001  faults of ours are said in the same way as any others
         return fail(make_failure(error))
     _log.info(
@@ -121,17 +129,23 @@ def import_engine() -> None:
 async def _serve(config: RuntimeConfig, settings: ServeSettings) -> tuple["Lifecycle", RuntimeFailure | None]:
     from vinoserve_runtime.lifecycle import Lifecycle  # noqa: PLC0415
 
-    lifecycle = Lifecycle(config, settings, on_ready=_note_ready)
+    display = make_display() if settings.fetch else None
+    lifecycle = Lifecycle(config, settings, on_change=lambda lifecycle: _note_change(lifecycle, display))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lifecycle.stop)
     return lifecycle, await lifecycle.run()
 
 
-def _note_ready(lifecycle: "Lifecycle") -> None:
-    gc.freeze()  # what is here stays: requests make no garbage but their own
-    if lifecycle.settings.fetch:
-        _say_ready(lifecycle)
+def _note_change(lifecycle: "Lifecycle", display: Display | None) -> None:
+    ledger = lifecycle.ledger
+    if display is not None:
+        is_fetching = ledger.phase == "Fetching"
+        display.show(ledger.phase, *((ledger.bytes_done, ledger.bytes_total) if is_fetching else ()))
+    if ledger.phase == "Ready":
+        gc.freeze()  # what is here stays: requests make no garbage but their own
+        if lifecycle.settings.fetch:
+            _say_ready(lifecycle)
 
 
 def _say_ready(lifecycle: "Lifecycle") -> None:

@@ -47,12 +47,13 @@ class Lifecycle:
         self,
         config: RuntimeConfig,
         settings: ServeSettings,
-        on_ready: Callable[["Lifecycle"], None] = lambda _: None,
+        on_change: Callable[["Lifecycle"], None] = lambda _: None,
     ) -> None:
+        """`on_change` is called when a phase begins, and as bytes are fetched."""
         self.config = config
         self.settings = settings
         self.ledger = Ledger(config)
-        self._on_ready = on_ready
+        self._on_change = on_change
         self._compiled: CompiledModel | None = None
         self._has_started = False
         self._stop = asyncio.Event()
@@ -143,7 +144,6 @@ class Lifecycle:
         await self._servers.all_listen.wait()
         self._has_started = True
         self._enter("Ready")
-        self._on_ready(self)
         await self._watch(compiled, warm_up)
 
     async def _make_engine(self, fetched: Fetched) -> tuple[CompiledModel, Assembly]:
@@ -187,6 +187,7 @@ class Lifecycle:
 
     def _note_progress(self, done: int, total: int | None) -> None:
         self.ledger.bytes_done, self.ledger.bytes_total = done, total
+        self._on_change(self)
 
     async def _read(self, core: Any, fetched: Fetched) -> tuple[DevicePlan, PreparedModel]:
         self._enter("Reading")
@@ -316,6 +317,7 @@ class Lifecycle:
         self.ledger.enter(phase)
         if phase != "Failed":  # which is said once, with its reason, at the very end
             _log.info(phase, model=self.config.model.name)
+        self._on_change(self)
 
 
 def _since(started: float) -> float:

@@ -1,6 +1,7 @@
 """Logs on stderr: a JSON object a line where a program reads them, plain lines on a terminal."""
 
 import importlib
+import logging
 import sys
 from typing import Any
 
@@ -29,7 +30,8 @@ class _Stderr:
         sys.stderr.flush()
 
 
-def configure_logs() -> None:
+def configure_logs(level: int = logging.INFO) -> None:
+    """`level`: the least that is said."""
     on_terminal = sys.stderr.isatty()
     renderer: Any = (
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
@@ -43,6 +45,7 @@ def configure_logs() -> None:
             *([] if on_terminal else [structlog.processors.format_exc_info]),
             renderer,
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(_Stderr()),
         cache_logger_on_first_use=False,
     )
