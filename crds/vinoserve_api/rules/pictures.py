@@ -33,7 +33,6 @@ SINGLE_PLANE_SIZE = "a single plane has H * 3/2 rows of an even H, and an even w
 PLANES_SIZE = "pictures in planes have an even height and width; write even sizes"
 SINGLE_PLANE_ROWS = "a single plane has 3/2 of the model's rows; write H * 3/2, or set resize"
 EVEN_MODEL = "pictures in planes have an even height and width; write even sizes, or set resize"
-PLANE_BUCKETS = "pictures in planes can't be padded; write shape, and set resize"
 
 
 def check_pictures(tensor: Input) -> Iterator[Problem]:
@@ -68,8 +67,6 @@ def _check_encoded(tensor: Input, client: ClientTensor) -> Iterator[Problem]:
 def _check_planes(tensor: Input, client: ClientTensor) -> Iterator[Problem]:
     if client.element_type not in (None, *PLANE_TYPES):
         yield Problem("client.elementType", PLANE_TYPE)
-    if tensor.buckets is not None:
-        yield Problem("buckets", PLANE_BUCKETS)
     single = is_single_plane(tensor)
     if client.shape is not None:
         for at, divisor in ((1, 3 if single else 2), (2, 2)):
@@ -161,7 +158,6 @@ CEL = (
         PLANE_TYPE,
         ".client.elementType",
     ),
-    CelRule(ITEM, _unless(_PLANES, "!has(self.buckets)"), PLANE_BUCKETS, ".buckets"),
     CelRule(
         ITEM,
         _unless(
