@@ -23,13 +23,13 @@ def write_adder(path: Path, shape: Shape = (1, 4), element_type: str = "f32") ->
         return write_onnx(path, nodes, {"x": shape}, {"y": shape}, [one])
     x = _parameter("x", shape, getattr(ov.Type, element_type))
     one = ops.constant(1, getattr(ov.Type, element_type))
-    return _save(path, [_named(ops.relu(ops.add(x, one)), "y")], [x])
+    return save_model(path, [_named(ops.relu(ops.add(x, one)), "y")], [x])
 
 
 def write_multiplier(path: Path, weights: np.ndarray) -> Path:
     """y = x @ weights, f32, x of [1, rows]: where the precision of the computation shows."""
     x = _parameter("x", [1, weights.shape[0]], ov.Type.f32)
-    return _save(path, [_named(ops.matmul(x, weights.astype(np.float32), False, False), "y")], [x])
+    return save_model(path, [_named(ops.matmul(x, weights.astype(np.float32), False, False), "y")], [x])
 
 
 def write_identity(path: Path, shape: Shape, element_type: str = "f32") -> Path:
@@ -37,26 +37,26 @@ def write_identity(path: Path, shape: Shape, element_type: str = "f32") -> Path:
     x = _parameter("x", shape, getattr(ov.Type, element_type))
     zero_shape = ops.constant(np.array([0] * len(shape), np.int64))
     y = ops.reshape(x, zero_shape, special_zero=True) if shape else ops.squeeze(ops.unsqueeze(x, 0), 0)
-    return _save(path, [_named(y, "y")], [x])
+    return save_model(path, [_named(y, "y")], [x])
 
 
 def write_concat(path: Path, names: Sequence[str], shape: Shape) -> Path:
     """y = the inputs, each of `shape` in f32, one after the other along the first dimension."""
     inputs = [_parameter(name, shape, ov.Type.f32) for name in names]
-    return _save(path, [_named(ops.concat(inputs, 0), "y")], inputs)
+    return save_model(path, [_named(ops.concat(inputs, 0), "y")], inputs)
 
 
 def write_identity_twice(path: Path) -> Path:
     """Two outputs, both the one tensor y = x."""
     x = _parameter("x", [1], ov.Type.f32)
     y = _named(ops.relu(x), "y")
-    return _save(path, [ops.result(y), ops.result(y)], [x])
+    return save_model(path, [ops.result(y), ops.result(y)], [x])
 
 
 def write_sum(path: Path) -> Path:
     """y = a + b of any lengths: fails in the middle of an inference where they don't fit."""
     a, b = _parameter("a", [-1], ov.Type.f32), _parameter("b", [-1], ov.Type.f32)
-    return _save(path, [_named(ops.add(a, b), "y")], [a, b])
+    return save_model(path, [_named(ops.add(a, b), "y")], [a, b])
 
 
 def write_inverse(path: Path) -> Path:
@@ -64,7 +64,7 @@ def write_inverse(path: Path) -> Path:
     x = _parameter("x", [1, 4, 4], ov.Type.f32)
     inverse = ops.inverse(ops.multiply(x, np.float32(2)), adjoint=False)
     inverse.set_friendly_name("the_inverse")
-    return _save(path, [_named(ops.relu(inverse), "y")], [x])
+    return save_model(path, [_named(ops.relu(inverse), "y")], [x])
 
 
 def write_classifier(path: Path) -> Path:
@@ -75,7 +75,7 @@ def write_classifier(path: Path) -> Path:
     features = ops.relu(ops.convolution(x, kernel, [1, 1], [1, 1], [1, 1], [1, 1]))
     flat = ops.reshape(features, np.array([1, 256], np.int64), special_zero=False)
     scores = ops.matmul(flat, random.standard_normal((256, 5)).astype(np.float32) / 16, False, False)
-    return _save(path, [_named(ops.softmax(scores, 1), "y")], [x])
+    return save_model(path, [_named(ops.softmax(scores, 1), "y")], [x])
 
 
 def ppocr_recogniser() -> Path:
@@ -116,6 +116,7 @@ def _named(node: Any, name: str) -> Any:
     return node
 
 
-def _save(path: Path, results: list[Any], parameters: list[Any]) -> Path:
+def save_model(path: Path, results: list[Any], parameters: list[Any]) -> Path:
+    """An .xml file without a loss of precision."""
     ov.save_model(ov.Model(results, parameters, "model"), path, compress_to_fp16=False)
     return path

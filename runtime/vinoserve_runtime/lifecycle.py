@@ -92,9 +92,10 @@ class Lifecycle:
 
     def why_not_ready(self) -> str | None:
         """None while requests are let through and more are wanted."""
-        if self.ledger.phase != "Ready" or not self._dataplane.ready:
-            return f"phase {self.ledger.phase}"
-        return self._health.doubt if self._health else None
+        if self._health is not None and (doubt := self._health.doubt) is not None:
+            return doubt
+        is_ready = self.ledger.phase == "Ready" and self._dataplane.ready
+        return None if is_ready else f"phase {self.ledger.phase}"
 
     def report(self) -> RuntimeReport:
         self.ledger.engine_errors = self._faults.total

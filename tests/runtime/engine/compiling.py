@@ -25,7 +25,7 @@ def compile_config(path: Path, config: RuntimeConfig, cache_dir: Path | None = N
     core = ov.Core()
     plan = make_plan(core, config)
     prepare_core(core, plan)
-    cache = cache_dir and CompiledCache(cache_dir, config.cache_size_limit, str(path))
+    cache = CompiledCache(cache_dir, config.cache_size_limit, str(path)) if cache_dir else None
     prepared = prepare_model(core, path, config)
     make_preflight(core, prepared, config, plan)
     return compile_model(core, prepared, config, plan, cache)

@@ -9,7 +9,7 @@ import pytest
 from vinoserve_api.conditions import FailureReason
 from vinoserve_api.device import Device, parse_target
 from vinoserve_runtime.engine import devices as devices_module
-from vinoserve_runtime.engine.devices import explain_missing, is_available
+from vinoserve_runtime.engine.devices import DeviceNodes, explain_missing, is_available
 
 GPU = Device("GPU")
 
@@ -79,3 +79,13 @@ def test_wsl_has_a_node_of_its_own(tmp_path: Path) -> None:
 )
 def test_which_names_mean_the_same_device(device: str, available: list[str], here: bool) -> None:
     assert is_available(parse_target(device).devices[0], available) is here
+
+
+def test_a_node_that_goes_away_is_noticed(dev: Path) -> None:
+    node = dev / "dri/renderD128"
+    node.touch()
+    nodes = DeviceNodes(["GPU", "CPU"], dev)
+    assert nodes.find_lost() is None
+    node.unlink()
+    assert nodes.find_lost() == f"{node} can't be opened any more: No such file or directory"
+    assert DeviceNodes(["GPU"], dev).find_lost() is None  # emulated, or never there

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.models import write_identity
-from tests.runtime.gpu.test_gpu import F32, agree, probe
+from tests.runtime.gpu.probing import F32, agree, probe
 
 pytestmark = [pytest.mark.gpu_emulated, pytest.mark.timeout(900)]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.runtime.engine.growing import write_convolution, write_encoder
-from tests.runtime.gpu.test_gpu import F32, agree, probe
+from tests.runtime.gpu.probing import F32, agree, probe
 from tests.runtime.lifecycle.test_shapes import ask, read, write_manifest
 from tests.runtime.rest.process import serving_manifest
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from openvino.opset15 import constant
 
 from tests.models import write_adder
 from tests.runtime.configs import make_config
@@ -19,9 +20,12 @@ from vinoserve_runtime import lifecycle as lifecycle_module
 from vinoserve_runtime.engine import plan as plan_module
 from vinoserve_runtime.engine.compile import CompiledModel, DeviceState
 from vinoserve_runtime.engine.configuration import Configuration
+from vinoserve_runtime.engine.devices import DeviceNodes
+from vinoserve_runtime.engine.parity import Reference
 from vinoserve_runtime.engine.pool import InferRequestPool
 from vinoserve_runtime.errors import InferenceError
 from vinoserve_runtime.lifecycle import Lifecycle
+from vinoserve_runtime.model.prepare import PreparedModel
 from vinoserve_runtime.report import write_termination_message
 from vinoserve_runtime.settings import ServeSettings
 
@@ -47,7 +51,8 @@ async def running(
         cache_dir=None,
         fetch=True,
     )
-    lifecycle = Lifecycle(make_config(write_adder(folder / "m.xml"), **fields), settings)
+    model = write_adder(folder / "m.xml", element_type=fields.pop("element_type", "f32"))
+    lifecycle = Lifecycle(make_config(model, **fields), settings)
     task = asyncio.create_task(lifecycle.run())
     try:
         yield lifecycle, task
@@ -178,6 +183,96 @@ async def test_an_engine_that_is_lost_takes_the_pod_with_it(
         assert failure.reason == FailureReason.DEVICE_LOST
         assert "CL_DEVICE_NOT_AVAILABLE" in failure.message
         assert lifecycle.why_not_live()
+
+
+async def test_a_doubt_takes_readiness_down_and_a_proof_brings_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as (lifecycle, task):
+        await until(lambda: lifecycle.why_not_ready() is None, task)
+        proving = asyncio.Event()
+
+        async def proves_engine(_: object) -> bool:
+            await proving.wait()
+            return True
+
+        monkeypatch.setattr(lifecycle._health, "_prove", lambda: proves_engine(None))
+        for _ in range(5):
+            lifecycle._faults.note("shapes don't fit")
+        assert "failed inferences in a row: 5" in (lifecycle.why_not_ready() or "")
+        assert not lifecycle._dataplane.ready
+        x = np.zeros((1, 4), np.float32)
+        lifecycle._faults.in_a_row, before = 5, lifecycle._faults.total
+        assert len(await lifecycle._dataplane.infer([x])) == 1  # who asks is answered all the same
+        proving.set()
+        await until(lambda: lifecycle.why_not_ready() is None, task)
+        assert lifecycle.why_not_live() is None
+        assert lifecycle.report().engine_errors == before == 5
+
+
+async def test_a_device_node_that_goes_away_is_a_lost_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DeviceNodes, "find_lost", lambda _: "/dev/dri/renderD128 can't be opened any more")
+    async with running(tmp_path) as (lifecycle, task):
+        failure = await task
+        assert failure is not None
+        assert failure.reason == FailureReason.DEVICE_LOST
+        assert "renderD128" in (lifecycle.why_not_live() or "")
+
+
+class Elsewhere(Reference):
+    """A reference that adds 1.5 where the served model adds 1."""
+
+    def __init__(self, prepared: PreparedModel) -> None:
+        add = next(node for node in prepared.model.get_ordered_ops() if node.get_type_name() == "Add")
+        add.input(1).replace_source_output(constant(np.full((1, 4), 1.5, np.float32)).output(0))
+        super().__init__(prepared)
+
+
+async def test_a_mismatch_is_never_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle_module, "Reference", Elsewhere)
+    async with running(tmp_path, parity={"random": 5}) as (lifecycle, task):
+        failure = await task
+        assert failure is not None
+        assert failure.reason == FailureReason.PARITY_MISMATCH
+        assert "output 'y' of sample" in failure.message
+        assert "hints.inferencePrecision: f32" in failure.message
+        parity = lifecycle.report().parity
+        assert parity is not None
+        assert not parity.passed
+        assert parity.outputs[0].max_absolute_error == pytest.approx(0.5, abs=0.05)
+        assert not lifecycle._has_started
+
+
+async def test_a_mismatch_is_said_and_served_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle_module, "Reference", Elsewhere)
+    async with running(tmp_path, parity={"random": 5, "onMismatch": "Warn"}) as (lifecycle, task):
+        await until(lambda: lifecycle.why_not_ready() is None, task)
+        assert [w for w in lifecycle.report().warnings if "output 'y' of sample" in w]
+
+
+async def test_samples_beside_the_model_are_compared_before_ready(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", x=np.ones((1, 4), np.float32))
+    f32 = {"inferencePrecision": "f32"}
+    async with running(tmp_path, parity={"samples": "s.npz"}, hints=f32) as (lifecycle, task):
+        await until(lambda: lifecycle.why_not_ready() is None, task)
+        report = lifecycle.report()
+        assert report.parity is not None
+        assert (report.parity.passed, report.parity.samples) == (True, 1)
+        assert report.startup.parity_seconds is not None
+
+
+async def test_what_reading_and_the_preflight_warn_of_is_reported(tmp_path: Path) -> None:
+    fields = {"targetDevice": "HETERO:CPU", "operatorAffinity": [{"device": "CPU", "types": ["NoSuch"]}]}
+    async with running(tmp_path, element_type="i64", **fields) as (lifecycle, task):
+        await until(lambda: lifecycle.why_not_ready() is None, task)
+        report = lifecycle.report()
+        assert [w for w in report.warnings if "'x' is i64" in w]
+        assert [w for w in report.warnings if "no operator of type NoSuch" in w]
+        assert [(p.device, p.operators) for p in report.placement] == [("CPU", 2)]
 
 
 def test_the_termination_message_is_what_the_operator_reads(tmp_path: Path) -> None:
