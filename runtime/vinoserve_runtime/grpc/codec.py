@@ -8,6 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from vinoserve_runtime.grpc import open_inference_grpc_pb2 as pb
+from vinoserve_runtime.grpc.methods import read
+from vinoserve_runtime.grpc.wire import split_raw
 from vinoserve_runtime.protocol.errors import InvalidRequestError
 from vinoserve_runtime.protocol.infer import UNSUPPORTED_PARAMETERS
 from vinoserve_runtime.protocol.raw import array_from_raw, raw_from_array
@@ -40,28 +42,42 @@ class Envelope:
     """Their indices in the signature, in the order in which they were asked for."""
 
 
-def decode(signature: Signature, request: pb.ModelInferRequest) -> tuple[Envelope, list[Array]]:
+@dataclass(frozen=True, slots=True)
+class Request:
+    message: pb.ModelInferRequest
+    raws: Sequence[bytes | memoryview]
+    """Its raw_input_contents, which `message` may be without."""
+
+
+def read_request(message: bytes) -> Request:
+    """Raises InvalidRequestError where it is none."""
+    rest, raws = split_raw(message)
+    request = read(pb.ModelInferRequest, rest)
+    return Request(request, raws or request.raw_input_contents)
+
+
+def decode(signature: Signature, given: Request) -> tuple[Envelope, list[Array]]:
     """The arrays are in the model's order. Raises InvalidRequestError naming what is wrong."""
+    request, raws = given.message, given.raws
     _check_parameters("the request", request.parameters)
-    raws: Sequence[bytes] = request.raw_input_contents
     if raws and len(raws) != len(request.inputs):
         raise InvalidRequestError(
             f"raw_input_contents has {len(raws)} tensors, but inputs has {len(request.inputs)}; "
             "there must be one for each"
         )
     tensors: dict[int, Array] = {}
-    for position, given in enumerate(request.inputs):
-        index = signature.input_index(given.name)
+    for position, tensor in enumerate(request.inputs):
+        index = signature.input_index(tensor.name)
         info = signature.inputs[index]
         where = label("input", info.name)
         if index in tensors:
             raise InvalidRequestError(f"{where} is given twice")
-        check_datatype(info, given.datatype)
-        shape = check_shape(info, list(given.shape))
-        _check_parameters(where, given.parameters)
+        check_datatype(info, tensor.datatype)
+        shape = check_shape(info, list(tensor.shape))
+        _check_parameters(where, tensor.parameters)
         if not raws:
-            tensors[index] = array_from_contents(where, info.datatype, shape, given.contents)
-        elif given.contents.ListFields():
+            tensors[index] = array_from_contents(where, info.datatype, shape, tensor.contents)
+        elif tensor.contents.ListFields():
             raise InvalidRequestError(f"{where} has contents beside raw_input_contents; send one of them")
         else:
             tensors[index] = array_from_raw(where, info.datatype, shape, memoryview(raws[position]))

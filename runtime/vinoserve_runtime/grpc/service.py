@@ -7,7 +7,7 @@ import grpc
 
 from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.grpc import open_inference_grpc_pb2 as pb
-from vinoserve_runtime.grpc.codec import Envelope, decode, encode
+from vinoserve_runtime.grpc.codec import Envelope, Request, decode, encode, read_request
 from vinoserve_runtime.grpc.methods import Methods, read
 from vinoserve_runtime.grpc.stream import InferStreams
 from vinoserve_runtime.protocol.signature import Signature
@@ -72,9 +72,9 @@ class InferenceService:
         raise self._dataplane.why_no_repository_change()
 
     async def _model_infer(self, message: bytes) -> pb.ModelInferResponse:
-        return await self._infer(read(pb.ModelInferRequest, message))
+        return await self._infer(read_request(message))
 
-    async def _infer(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
+    async def _infer(self, request: Request) -> pb.ModelInferResponse:
         began = perf_counter()
         dataplane = self._dataplane
         signature, envelope, tensors = self._open(request)
@@ -84,7 +84,7 @@ class InferenceService:
         dataplane.metrics.request_seconds.observe(perf_counter() - began)
         return response
 
-    def _open(self, request: pb.ModelInferRequest) -> tuple[Signature, Envelope, list[Array]]:
-        self._dataplane.check_model(request.model_name, request.model_version or None)
+    def _open(self, request: Request) -> tuple[Signature, Envelope, list[Array]]:
+        self._dataplane.check_model(request.message.model_name, request.message.model_version or None)
         signature = self._dataplane.admit()
         return signature, *decode(signature, request)

@@ -10,7 +10,8 @@ import grpc.aio
 from grpc import StatusCode
 
 from vinoserve_runtime.grpc import open_inference_grpc_pb2 as pb
-from vinoserve_runtime.grpc.methods import Methods, read
+from vinoserve_runtime.grpc.codec import Request, read_request
+from vinoserve_runtime.grpc.methods import Methods
 from vinoserve_runtime.grpc.status import make_refusal
 from vinoserve_runtime.room import SMALL_BYTES
 
@@ -21,7 +22,7 @@ then, and HTTP/2's flow control holds the client back."""
 FINAL: Final = {"triton_final_response": pb.InferParameter(bool_param=True)}
 """By this Triton's clients know that a request has no more responses."""
 
-Infer = Callable[[pb.ModelInferRequest], Awaitable[pb.ModelInferResponse]]
+Infer = Callable[[Request], Awaitable[pb.ModelInferResponse]]
 
 
 class InferStreams:
@@ -86,8 +87,8 @@ class InferStreams:
         error_message = ""
         code = StatusCode.OK
         try:
-            request = read(pb.ModelInferRequest, message)
-            answered.id = request.id
+            request = read_request(message)
+            answered.id = request.message.id
             inferring = self._infer(request)
             del message, request
             answered = await inferring

@@ -15,6 +15,7 @@ from tests.runtime.grpc import http2
 from tests.runtime.grpc.serving import Running, serving
 from tests.runtime.rest.serving import FakeEngine, tensor
 from tests.runtime.rest.waiting import wait_for
+from vinoserve_runtime.grpc import wire
 from vinoserve_runtime.tensors import NUMPY_DTYPES
 
 SOAK = bool(os.environ.get("VINOSERVE_SOAK"))
@@ -74,7 +75,11 @@ class Errors(logging.Handler):
 def server() -> Iterator[Running]:
     errors = Errors()
     logging.getLogger().addHandler(errors)
-    with serving(FakeEngine(INPUTS, INPUTS, list)) as running:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        serving(FakeEngine(INPUTS, INPUTS, list)) as running,
+    ):
+        patch.setattr(wire, "LARGE_BYTES", 150)  # about half of what follows
         assert_alive(running)
         yield running
         assert_alive(running)
