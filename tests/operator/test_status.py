@@ -110,6 +110,91 @@ def test_what_a_pod_is_at(status: Object, reason: str, *, stuck: bool) -> None:
     assert told["Reconciling"][0] == str(not stuck)
 
 
+MODEL_IMAGE = "registry.example.com/team/model:v1"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "message", "reason"),
+    [
+        ("ErrImagePull", f'failed to resolve "{MODEL_IMAGE}": {MODEL_IMAGE}: not found', "ModelNotFound"),
+        (
+            "ImagePullBackOff",
+            f'Back-off pulling image "{MODEL_IMAGE}": ErrImagePull: {MODEL_IMAGE}: not found',
+            "ModelNotFound",
+        ),
+        ("ErrImagePull", f"{MODEL_IMAGE}: 401 Unauthorized", "AccessDenied"),
+        ("ErrImagePull", f"{MODEL_IMAGE}: pull access denied, or it is not found", "AccessDenied"),
+        ("ErrImagePull", f"{MODEL_IMAGE}: dial tcp: connection refused", "FetchFailed"),
+        ("CreateContainerError", "failed to unpack image volume: mismatched image rootfs", "ModelInvalid"),
+        ("ImageVolumeMountFailed", "failed to mount image volume", "ModelInvalid"),
+        ("ErrImagePull", "i: not found", "ImagePullFailed"),
+        ("CreateContainerError", "no such device", "ContainerConfigError"),
+    ],
+)
+def test_the_models_image_is_not_the_containers(waiting: str, message: str, reason: str) -> None:
+    pod = make_pod(**fetching(state={"waiting": {"reason": waiting, "message": message}}))
+    pod["spec"]["volumes"] = [{"name": "image", "image": {"reference": MODEL_IMAGE}}]
+    one = look(PodView(pod), deployment=make_deployment(readyReplicas=0))
+    told = tell(one)
+    assert told["Ready"] == ("False", reason)
+    assert told["ModelReady"] == ("False", reason)
+    assert told["Stalled"] == ("True", reason)
+    failure = make_service_status(one).failure
+    assert failure is not None
+    assert (MODEL_IMAGE in failure.message) == (reason not in ("ImagePullFailed", "ContainerConfigError"))
+
+
+def test_a_lost_device_is_the_devices_fault_and_a_new_start_may_mend_it() -> None:
+    report = make_report(failure={"reason": "DeviceLost", "message": "the GPU was reset"})
+    pod = PodView(make_pod(**serving(state={"running": {}})), report)
+    one = look(pod, deployment=make_deployment(readyReplicas=0))
+    told = tell(one)
+    assert told["DeviceReady"] == ("False", "DeviceLost")
+    assert told["Ready"] == ("False", "DeviceLost")
+    assert told["Stalled"][0] == "False"
+    assert told["Reconciling"][0] == "True"
+    failure = make_service_status(one).failure
+    assert failure is not None
+    assert failure.message == "the GPU was reset"
+    crashed = PodView(make_pod(**serving(state=WAITING, lastState=ended("DeviceLost"))))
+    assert tell(look(crashed, deployment=make_deployment(readyReplicas=0))) == told
+
+
+@pytest.mark.parametrize("reason", ["AccessDenied", "ParityMismatch"])
+def test_what_is_wrong_with_the_model_is_not_the_devices_fault(reason: str) -> None:
+    where = fetching if reason == "AccessDenied" else serving
+    pod = PodView(make_pod(**where(state=WAITING, lastState=ended(reason))))
+    told = tell(look(pod, deployment=make_deployment(readyReplicas=0)))
+    assert told["ModelReady"] == ("False", reason)
+    assert told["DeviceReady"] == ("Unknown", reason)
+    assert told["Stalled"] == ("True", reason)
+
+
+def test_placement_parity_and_revision_are_the_newest_ready_pods() -> None:
+    def make(name: str, created: str, operators: int, *, ready: bool = True) -> PodView:
+        report = make_report(
+            placement=[{"device": "GPU.0", "operators": operators}],
+            parity={"passed": True, "samples": 8, "reference": "CPU", "outputs": []},
+            model={"uri": "oci://r.example/m:v1", "revision": f"sha256:{operators}"},
+        )
+        pod = make_pod(name, ready=ready)
+        pod["metadata"]["creationTimestamp"] = created
+        return PodView(pod, report)
+
+    status = make_service_status(
+        look(
+            make("old", "2026-01-01T00:00:00Z", 1),
+            make("new", "2026-01-01T00:00:01Z", 2),
+            make("starting", "2026-01-01T00:00:02Z", 3, ready=False),
+        )
+    )
+    assert [p.operators for p in status.placement] == [2]
+    assert status.parity is not None
+    assert status.parity.samples == 8
+    assert status.model is not None
+    assert status.model.revision == "sha256:2"
+
+
 def test_a_container_that_was_killed_for_memory_says_what_to_raise() -> None:
     killed = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": NOW}}
     status = make_service_status(look(PodView(make_pod(**serving(state=WAITING, lastState=killed)))))

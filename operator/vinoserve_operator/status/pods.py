@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from vinoserve_api.conditions import FailureReason, ProgressReason
-from vinoserve_api.contract import RuntimeReport, read_termination_message
-from vinoserve_operator.desired.names import CONFIG_ANNOTATION, FETCH, SERVE
+from vinoserve_api.contract import RuntimeFailure, RuntimeReport, read_termination_message
+from vinoserve_operator.desired.names import CONFIG_ANNOTATION, FETCH, IMAGE_VOLUME, SERVE
 
 Object = Mapping[str, Any]
 
@@ -20,6 +20,8 @@ _IMAGE_REASONS: Final = {
     "ImageInspectError",
     "RegistryUnavailable",
 }
+_MOUNT_FAILED: Final = "ImageVolumeMountFailed"
+_MOUNTING: Final = re.compile(r"image[ -]?(volume|mount)", re.IGNORECASE)
 _BACK_OFF: Final = re.compile(r'^Back-off pulling image "[^"]*"(: )?(ErrImagePull: )?')
 _CONFIG_REASONS: Final = {
     "CreateContainerConfigError",
@@ -32,7 +34,25 @@ _DEVICE_FAILURES: Final = {
     FailureReason.DEVICE_NOT_FOUND,
     FailureReason.FELL_BACK_TO_CPU,
     FailureReason.PERMISSION_DENIED,
+    FailureReason.DEVICE_LOST,
 }
+#: What a container's new start may mend.
+_PASSING_FAILURES: Final = {FailureReason.DEVICE_LOST}
+
+#: What the node says of a model's image that it can't pull or mount: (pattern, reason, what would help).
+_IMAGE_FAILURES: Final = (
+    (
+        r"unauthorized|denied|forbidden|authorization|no basic auth",
+        FailureReason.ACCESS_DENIED,
+        "spec.model.credentials must name a Secret of type kubernetes.io/dockerconfigjson that lets the node in",
+    ),
+    (r"not found|manifest unknown|name unknown", FailureReason.MODEL_NOT_FOUND, "see that it was pushed"),
+    (
+        r"image ?volume|unpack|mismatched image rootfs|media ?type|mount",
+        FailureReason.MODEL_INVALID,
+        "it must be an image, made by a Containerfile with `FROM scratch` and `COPY model /`, and containerd of 2.1 or newer",
+    ),
+)
 
 _PHASES: Final = {
     "Fetching": (ProgressReason.FETCHING, "the model is being fetched"),
@@ -55,6 +75,11 @@ class Diagnosis:
     stuck: bool = False
     device: bool = False
     time: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether something went wrong, be it to be tried again."""
+        return self.stuck or self.reason in _PASSING_FAILURES
 
 
 @dataclass(frozen=True)
@@ -102,9 +127,12 @@ class PodView:
                 return _unscheduled(condition)
         fetch = _find(status.get("initContainerStatuses"), FETCH)
         serve = _find(status.get("containerStatuses"), SERVE)
+        image = _find_image(self.pod)
         return (
-            _diagnose_container(fetch, device=False)
+            _diagnose_image(fetch, image)
+            or _diagnose_container(fetch, device=False)
             or _fetching(fetch)
+            or _diagnose_image(serve, image)
             or _diagnose_container(serve, device=True)
             or self._diagnose_server(serve)
             or Diagnosis(ProgressReason.PENDING, _waiting_for(self.pod))
@@ -117,8 +145,7 @@ class PodView:
         if report is None:
             return Diagnosis(ProgressReason.PENDING, "the server has started and not reported yet")
         if report.failure:
-            reason = report.failure.reason
-            return Diagnosis(reason, report.failure.message, stuck=True, device=reason in _DEVICE_FAILURES)
+            return _failed(report.failure, device=True)
         return Diagnosis(*_PHASES[report.phase])
 
 
@@ -180,6 +207,39 @@ def _diagnose_container(container: Object, *, device: bool) -> Diagnosis | None:
     return _diagnose_end(container.get("name", ""), ended, device=device)
 
 
+def _failed(failure: RuntimeFailure, *, device: bool, time: str | None = None) -> Diagnosis:
+    return Diagnosis(
+        failure.reason,
+        failure.message,
+        stuck=failure.reason not in _PASSING_FAILURES,
+        device=device and failure.reason in _DEVICE_FAILURES,
+        time=time,
+    )
+
+
+def _find_image(pod: Object) -> str | None:
+    """The reference of the image that holds the model."""
+    volumes = (pod.get("spec") or {}).get("volumes") or ()
+    return next((v["image"].get("reference") for v in volumes if v.get("name") == IMAGE_VOLUME), None)
+
+
+def _diagnose_image(container: Object, image: str | None) -> Diagnosis | None:
+    """The kubelet says of a container what keeps the image from being mounted into it: told apart by its reference."""
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if image is None or reason not in _IMAGE_REASONS | _CONFIG_REASONS | {_MOUNT_FAILED}:
+        return None
+    is_of_volume = image in message or (reason not in _IMAGE_REASONS and re.search(_MOUNTING, message))
+    if not is_of_volume:
+        return None
+    why = _BACK_OFF.sub("", message)
+    found, hint = next(
+        ((found, hint) for pattern, found, hint in _IMAGE_FAILURES if re.search(pattern, why, re.IGNORECASE)),
+        (FailureReason.FETCH_FAILED, "the node must reach the registry"),
+    )
+    return Diagnosis(found, f"the model's image {image} can't be had: {why}; {hint}", stuck=True)
+
+
 def _diagnose_end(name: str, ended: Object, *, device: bool) -> Diagnosis:
     time = ended.get("finishedAt")
     if ended.get("reason") == "OOMKilled":
@@ -191,13 +251,7 @@ def _diagnose_end(name: str, ended: Object, *, device: bool) -> Diagnosis:
         )
     failure = read_termination_message(ended.get("message") or "")
     if failure:
-        return Diagnosis(
-            failure.reason,
-            failure.message,
-            stuck=True,
-            device=device and failure.reason in _DEVICE_FAILURES,
-            time=time,
-        )
+        return _failed(failure, device=device, time=time)
     code = ended.get("exitCode")
     last = (ended.get("message") or "").strip()
     return Diagnosis(

@@ -82,6 +82,8 @@ def make_service_status(look: Look) -> InferenceServiceStatus:
         device_names=_gather(r.device_names for r in reports),
         model=report.model if report else None,
         effective=report.effective if report else (),
+        placement=report.placement if report else (),
+        parity=report.parity if report else None,
         startup=_round(report) if report else None,
         pods=tuple(_make_pod(pod) for pod in _order(look)[:_MAX_PODS]),
         failure=_make_failure(worst, previous.get("failure"), look.now),
@@ -231,7 +233,7 @@ def _make_failure(
     worst: tuple[PodView, Diagnosis] | None, before: Mapping[str, Any] | None, now: str
 ) -> Failure | None:
     """What went wrong, while it is wrong; a repetition of the same (the next crash) changes nothing."""
-    if worst is None or not worst[1].stuck:
+    if worst is None or not worst[1].failed:
         return None
     pod, found = worst
     message = cut(found.message)

@@ -77,7 +77,9 @@ def _fetch(
         named, digest, revision = _download(source, model_dir, credentials_dir, progress)
     else:
         named = mounted or _resolve(source.uri, claim_dir)
-        if mounted is not None:  # what a tag stood for, only the node knows
+        if mounted is not None:
+            _check_mounted(mounted, source.uri)
+            # what a tag stood for, only the node knows
             revision = source.uri.partition("@")[2] or None
         digest = digest_path(named, progress)
         _verify(source, digest)
@@ -207,6 +209,16 @@ def _make_file_name(source: ModelSource, downloaded: Path) -> str:
     if downloaded.name.endswith(suffix):  # weights beside it are found by its name
         return downloaded.name
     return name if name.endswith(suffix) else name + suffix
+
+
+def _check_mounted(image: Path, uri: str) -> None:
+    """Of an artifact's single files containerd mounts nothing at all, and says nothing of it."""
+    if not any(image.iterdir()):
+        raise StartupError(
+            FailureReason.MODEL_INVALID,
+            f"{uri} has no files where the node has mounted it: push it as an image, made by a Containerfile with "
+            "`FROM scratch` and `COPY model /`; files of `oras push` can't be mounted",
+        )
 
 
 def _resolve(uri: str, claim_dir: Path) -> Path:
