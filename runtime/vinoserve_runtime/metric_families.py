@@ -46,7 +46,7 @@ BATCH_SIZE: Final = Family(
 IN_FLIGHT: Final = Family(
     "vinoserve_requests_in_flight",
     "gauge",
-    "Inferences that run now.",
+    "Requests that the engine has now, with batching those too that gather for the next batch.",
     peer="ovms_current_requests, ovms_infer_req_active",
 )
 QUEUE_LENGTH: Final = Family(
