@@ -46,13 +46,14 @@ class Methods:
         self._requests["grpc", operation, code.name] += 1
 
     def unary(self, operation: str, answer: Callable[[bytes], Awaitable[Any]]) -> grpc.RpcMethodHandler:
-        """`answer` gives the response's message."""
+        """`answer` gives the response's message. Only inferences wait for room: probes are answered in any case."""
 
         async def method(_: Any, context: Any) -> bytes:
             held = 0
             try:
-                await self.room.enter(SMALL_BYTES, ROOM_SECONDS)
-                held = SMALL_BYTES
+                if operation == "infer":
+                    await self.room.enter(SMALL_BYTES, ROOM_SECONDS)
+                    held = SMALL_BYTES
                 message = await self._receive(context)
                 self.room.settle(held, len(message))
                 held = len(message)

@@ -19,7 +19,7 @@ IN_FLIGHT: Final = 32
 """Requests of one stream that are worked on, or whose responses the client has not taken. Further ones are not read until
 then, and HTTP/2's flow control holds the client back."""
 
-FINAL: Final = {"triton_final_response": pb.InferParameter(bool_param=True)}
+FINAL: Final = "triton_final_response"
 """By this Triton's clients know that a request has no more responses."""
 
 Infer = Callable[[Request], Awaitable[pb.ModelInferResponse]]
@@ -95,6 +95,5 @@ class InferStreams:
         except Exception as error:  # noqa: BLE001 - make_refusal tells what was foreseen
             code, error_message = make_refusal(error)
         self._methods.count("infer", code)
-        for key, value in FINAL.items():
-            answered.parameters[key].CopyFrom(value)
+        answered.parameters[FINAL].bool_param = True
         return pb.ModelStreamInferResponse(error_message=error_message, infer_response=answered)

@@ -287,8 +287,9 @@ class Connection(asyncio.Protocol):
             self._release(self._queue.popleft())
 
     def _release(self, request: Request) -> None:
-        self._room.give(request.held)
-        request.held = 0
+        if request.held:
+            self._room.give(request.held)
+            request.held = 0
 
     # ---- receiving large bodies ----
 

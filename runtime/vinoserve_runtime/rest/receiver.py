@@ -296,7 +296,7 @@ class Receiver:
 
     def _complete(self, request: Request) -> None:
         self.request = None
-        self._in_by = inf
+        self._forget_room()  # what was whole with the read that asked for room
         self.deadline = inf
         self._sink.request_received(request)
 

@@ -9,8 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
+import orjson
 import pytest
+from tritonclient.grpc.service_pb2 import ModelInferRequest
 
+from tests.runtime.grpc import serving as grpc_serving
 from tests.runtime.rest.raw_http import Wire, chunked, request
 from tests.runtime.rest.serving import LIMITS, FakeEngine, Running, binary, serving, tensor
 from tests.runtime.rest.waiting import wait_for
@@ -158,6 +161,36 @@ def test_chunks_wait_too(server: Running, counter: Counter) -> None:
         wait_for(lambda: server.dataplane.room.contended)
         server.call(counter.open.set)
         assert [answer.result(60).status for answer in answers] == [200] * 4
+
+
+def test_chunks_that_end_where_they_would_have_waited(server: Running) -> None:
+    """They are there: nothing is left to wait for."""
+    at = 200_000
+    item = {"name": "x", "datatype": "UINT8", "shape": [1], "data": [1]}
+    body = orjson.dumps({"inputs": [item]}) + b" " * 300_000
+    with Wire(server) as first, Wire(server) as second, Wire(server) as third:
+        for wire in (first, second):
+            wire.send(LARGE[:-1000])
+        wait_for(lambda: server.dataplane.room.free < SIZE)
+        data = chunked(PATH, body)
+        third.send(data[:at])
+        wait_for(lambda: server.server.connections == 3)
+        third.send(data[at:])
+        assert third.answer().status == 200
+
+
+def test_probes_over_grpc_need_no_room(counter: Counter) -> None:
+    with grpc_serving.serving(counter.engine) as server:
+        place = server.dataplane.room
+        assert server.call(lambda: place.take(place.size))
+        assert server.triton.is_server_ready()
+        request = ModelInferRequest(model_name="m")
+        request.inputs.add(name="x", datatype="UINT8", shape=[1]).contents.uint_contents.append(1)
+        waiting = server.stub.ModelInfer.future(request)
+        wait_for(lambda: place.contended)
+        server.call(lambda: place.give(place.size))
+        assert waiting.result(60).outputs
+        wait_for(lambda: place.free == place.size)
 
 
 async def test_first_come_first_served() -> None:
