@@ -15,6 +15,7 @@ from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.digest import Progress
 from vinoserve_runtime.model.part import Chunk, Part, remove_part
 from vinoserve_runtime.model.sources.base import (
+    MAX_FILES,
     ChangedError,
     Listing,
     NoRangesError,
@@ -32,7 +33,6 @@ MAX_ATTEMPTS: Final = 8
 MAX_UNREACHABLE: Final = 4
 MAX_CHANGES: Final = 3
 MAX_PAUSE_SECONDS: Final = 30.0
-MAX_FILES: Final = 10_000
 
 _T = TypeVar("_T")
 
@@ -76,7 +76,7 @@ def _check(listing: Listing, shown: str) -> None:
     if len(listing.files) > MAX_FILES:
         raise StartupError(
             FailureReason.MODEL_INVALID,
-            f"{shown} has {len(listing.files)} files, more than {MAX_FILES}: name the folder of the model",
+            f"{shown} has more than {MAX_FILES} files: name the folder of the model",
         )
     for file in listing.files:
         path = PurePosixPath(file.path)

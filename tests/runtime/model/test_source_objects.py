@@ -5,21 +5,25 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
+from obstore.store import S3Store
 
 from tests.models import write_adder
 from tests.runtime.model.fetching import failure, fetch, sha
-from tests.runtime.model.places import Place, make_az, make_gs, make_s3, sign_account
-from tests.servers_fixture import AzureServer
+from tests.runtime.model.places import PLAIN, Place, make_az, make_gs, make_s3, sign_account
+from tests.servers_fixture import AzureServer, S3Server
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.model import download as download_module
 from vinoserve_runtime.model import part as part_module
 from vinoserve_runtime.model.digest import digest_path
+from vinoserve_runtime.model.sources import objects as objects_module
+from vinoserve_runtime.model.sources.stores import Opening
 
 CANARY = "canary-4711-never-to-be-seen"
 MAKERS: dict[str, tuple[str, Callable[[Any, str, str], Place]]] = {
@@ -209,6 +213,44 @@ def test_an_identity_is_never_mixed(
     monkeypatch.setenv("AWS_SESSION_TOKEN", CANARY)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", CANARY)
     assert fetch(tmp_path, f"{place.uri}net.onnx", place.secret).digest == sha(onnx)
+
+
+def test_nobody_is_enough_where_everybody_may_read(
+    tmp_path: Path, request: pytest.FixtureRequest, onnx: bytes
+) -> None:
+    place = make_gs(request.getfixturevalue("gcs_server"), f"models-{uuid4().hex[:12]}", CANARY)
+    place.put("net.onnx", onnx)
+    assert fetch(tmp_path, f"{place.uri}net.onnx", place.no_secret).digest == sha(onnx)
+
+
+def test_who_is_refused_as_nobody_may_be_somebody_by_the_machine(
+    tmp_path: Path, s3_server: S3Server, onnx: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = make_s3(s3_server, bucket := f"models-{uuid4().hex[:12]}", CANARY)
+    place.put("net.onnx", onnx)
+
+    def make(bucket: str, *, config: dict[str, Any], **_: object) -> S3Store:
+        """As the cloud's store would be: with an identity, unless it is told to go without."""
+        key = {"access_key_id": s3_server.access_key_id, "secret_access_key": s3_server.secret_access_key}
+        where = {"endpoint": s3_server.endpoint, "region": s3_server.region}
+        return S3Store(bucket, config=where | (config or key), client_options=PLAIN)  # type: ignore[arg-type]
+
+    opening = Opening(make, bucket, {}, None, is_nobody=True, hint="")
+    monkeypatch.setitem(objects_module._PLANS, "s3", lambda *_: opening)
+    assert fetch(tmp_path, f"{place.uri}net.onnx").digest == sha(onnx)
+
+
+def test_the_machines_identity_is_not_offered_to_an_endpoint() -> None:
+    opening = Opening(S3Store, "models", {}, "https://store.example", is_nobody=True, hint="")
+    assert not opening.may_be_cloud
+    assert replace(opening, endpoint=None).may_be_cloud
+
+
+def test_another_region_is_pointed_at(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    place = make_s3(request.getfixturevalue("s3_server"), f"models-{uuid4().hex[:12]}", CANARY)
+    error = failure(tmp_path, f"{place.uri}net.onnx", {**place.secret, "AWS_REGION": "elsewhere-1"})
+    assert error.reason == FailureReason.FETCH_FAILED
+    assert "AWS_REGION" in str(error)
 
 
 def test_half_an_identity_is_none(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """What lets us in: the Secret's keys, mounted as files, and the variables of the process. Values are never printed."""
 
 import os
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -55,6 +54,8 @@ class Access:
         """Certificates in PEM to trust beside the system's. Raises FetchFailed where it holds none."""
         text = self.document(CA)
         if text is not None:
+            import ssl  # noqa: PLC0415  # who serves without fetching does without it
+
             try:
                 ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
             except (ssl.SSLError, ValueError) as error:

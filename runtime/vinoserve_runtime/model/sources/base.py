@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+MAX_FILES: Final = 10_000
+"""Of a model; more is a folder of something else."""
 
 
 @dataclass(frozen=True)

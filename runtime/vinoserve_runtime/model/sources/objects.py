@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from vinoserve_api.conditions import FailureReason
@@ -10,6 +11,7 @@ from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.sources.access import Access
 from vinoserve_runtime.model.sources.address import parse_object
 from vinoserve_runtime.model.sources.base import (
+    MAX_FILES,
     ChangedError,
     Listing,
     RemoteFile,
@@ -45,7 +47,7 @@ class ObjectSource:
         try:
             return self._find()
         except StartupError as error:
-            if error.reason != FailureReason.ACCESS_DENIED or not self._opening.is_nobody:
+            if error.reason != FailureReason.ACCESS_DENIED or not self._opening.may_be_cloud:
                 raise
             return self._list_as_cloud(error)
 
@@ -79,7 +81,10 @@ class ObjectSource:
 
         prefix = key.rstrip("/") + "/" if key else ""
         entries = self._ask(
-            lambda: [meta for chunk in obstore.list(self._store, prefix or None) for meta in chunk]
+            # one more than is taken says that there are too many, without listing all of them
+            lambda: list(
+                islice(chain.from_iterable(obstore.list(self._store, prefix or None)), MAX_FILES + 1)
+            )
         )
         names = {meta["path"]: meta for meta in entries}
         folders = {parent for name in names for parent in _parents(name)}

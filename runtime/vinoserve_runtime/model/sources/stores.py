@@ -39,7 +39,7 @@ _AZ_VARIABLES: Final = (
 
 @dataclass(frozen=True)
 class Opening:
-    """A store's constructor arguments. `is_nobody`: without an identity, so the cloud's own may be tried after a refusal."""
+    """A store's constructor arguments. `is_nobody`: neither the Secret nor the environment has an identity."""
 
     make: Callable[..., Any]
     bucket: str
@@ -48,6 +48,11 @@ class Opening:
     is_nobody: bool
     hint: str
     provider: Callable[[], Any] | None = None
+
+    @property
+    def may_be_cloud(self) -> bool:
+        """Whether the machine's identity may be tried. It is for the cloud's own stores: an endpoint could keep its token."""
+        return self.is_nobody and self.endpoint is None
 
     def open(self, ca: str | None, *, as_cloud: bool = False) -> Any:
         """`as_cloud`: as whoever the metadata service of the machine says that we are."""
