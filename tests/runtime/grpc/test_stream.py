@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import queue
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,9 +15,10 @@ import pytest
 from tritonclient.grpc import InferInput, InferResult
 from tritonclient.grpc.service_pb2 import InferTensorContents, ModelInferRequest, ModelStreamInferResponse
 
+from tests.runtime.grpc import http2
 from tests.runtime.grpc.serving import Running, serving
 from tests.runtime.rest.gate import Gate, make_limits
-from tests.runtime.rest.serving import FakeEngine, make_adder, tensor
+from tests.runtime.rest.serving import LIMITS, FakeEngine, make_adder, tensor
 from tests.runtime.rest.waiting import wait_for
 from vinoserve_runtime.grpc import methods, stream
 
@@ -243,3 +246,31 @@ def _is_let_in(server: Running) -> bool:
         return bool(list(one.answers))
     except grpc.RpcError:
         return False
+
+
+def test_a_message_that_is_too_large_ends_the_stream(
+    server: Running, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It can't be read, nor what comes after it; what came before has its place no more."""
+    conversation = Stream(server)
+    conversation.send(ask(), ask("x" * LIMITS.max_request_bytes))
+    code, details = conversation.fails_with()
+    assert code == "RESOURCE_EXHAUSTED"
+    assert "larger than max" in details
+    conversation.end()
+    wait_for(lambda: server.dataplane.in_flight == 0)
+    assert not caplog.records
+
+
+def test_a_client_that_vanishes_takes_its_requests_along(
+    server: Running, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = http2.frame(http2.DATA, 0, 1, http2.message(ask().SerializeToString()))
+    with socket.create_connection(("127.0.0.1", server.server.port), 60) as client:
+        client.sendall(http2.hello() + http2.headers(METHOD) + message * 3)
+        wait_for(lambda: (server.dataplane.in_flight, server.dataplane.queue_length) == (1, 2))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close by reset
+    wait_for(lambda: (server.dataplane.in_flight, server.dataplane.queue_length) == (0, 0))
+    wait_for(lambda: server.dataplane.room.free == server.dataplane.room.size)
+    assert gate.began == 1
+    assert not caplog.records
