@@ -242,7 +242,7 @@ class Lifecycle:
         started = monotonic()
         reference = await self._worker.run(lambda: Reference(prepared))
         self.ledger.parity, worst = await compare(
-            assembly.pool, reference.open(), parity, fetched.folder, reference.limits
+            assembly.pool, reference.open(), parity, fetched.folder, reference.limits, planes=prepared.planes
         )
         self.ledger.note(parity_seconds=_since(started))
         del reference

@@ -11,12 +11,15 @@ from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import RuntimeConfig
 from vinoserve_api.v1alpha1 import OutputParity, Parity, ParityStatus, Tolerance
 from vinoserve_runtime.engine.health import Faults
+from vinoserve_runtime.engine.planes import check_planes, cut_planes
 from vinoserve_runtime.engine.pool import InferRequestPool
 from vinoserve_runtime.engine.ports import make_tensor_infos
 from vinoserve_runtime.engine.samples import FREE_SIZES, find_index_limits, load_samples, make_random
 from vinoserve_runtime.errors import InferenceError, StartupError
+from vinoserve_runtime.model.planes import Planes
 from vinoserve_runtime.model.prepare import PreparedModel
 from vinoserve_runtime.ov import ov
+from vinoserve_runtime.protocol.errors import InvalidRequestError
 from vinoserve_runtime.tensors import Array, Engine
 
 #: Nothing that trades exactness for speed.
@@ -50,18 +53,25 @@ class Reference:
 
 
 async def compare(
-    engine: Engine, reference: Engine, parity: Parity, folder: Path, limits: Sequence[int | None]
+    engine: Engine,
+    reference: Engine,
+    parity: Parity,
+    folder: Path,
+    limits: Sequence[int | None],
+    *,
+    planes: Sequence[Planes] = (),
 ) -> tuple[ParityStatus, "Worst | None"]:
     """The figures and, where they don't pass, the worst of it.
 
-    `folder`: the model's, where samples are looked for. `limits`: see `find_index_limits`.
+    `folder`: the model's, where samples are looked for. `limits`: see `find_index_limits`. `planes`: the inputs that together are
+    pictures, of which random ones are made to fit.
 
     Raises StartupError InvalidConfig where there are no samples that the model takes, InferenceFailed where only the target
     fails.
     """
     outputs = [_Output(tensor.name, parity.tolerance) for tensor in engine.outputs]
     count = 0
-    async for sample, expected in _ask_reference(engine, reference, parity, folder, limits):
+    async for sample, expected in _ask_reference(engine, reference, parity, folder, limits, planes=planes):
         try:
             results = await engine.infer(sample)
         except InferenceError as error:
@@ -86,32 +96,42 @@ async def compare(
 
 
 async def _ask_reference(
-    engine: Engine, reference: Engine, parity: Parity, folder: Path, limits: Sequence[int | None]
+    engine: Engine,
+    reference: Engine,
+    parity: Parity,
+    folder: Path,
+    limits: Sequence[int | None],
+    *,
+    planes: Sequence[Planes],
 ) -> AsyncIterator[tuple[Sequence[Array], Sequence[Array]]]:
     """Samples, and the reference's results."""
     if parity.samples is not None:
         for number, sample in enumerate(load_samples(folder, parity.samples, engine.inputs)):
             try:
+                check_planes(planes, engine.inputs, sample)
                 expected = await reference.infer(sample)
-            except InferenceError as error:
+            except (InferenceError, InvalidRequestError) as error:
                 raise StartupError(
                     FailureReason.INVALID_CONFIG,
                     f"spec.parity.samples: the model refuses sample {number}: {error}",
                 ) from error
             yield sample, expected
         return
-    size = await _find_size(engine, reference, limits)
-    for sample in make_random(engine.inputs, limits, parity.random or 1, size):
+    size = await _find_size(engine, reference, limits, planes)
+    for random in make_random(engine.inputs, limits, parity.random or 1, size):
+        sample = cut_planes(planes, random)
         yield sample, await reference.infer(sample)
 
 
-async def _find_size(engine: Engine, reference: Engine, limits: Sequence[int | None]) -> int:
+async def _find_size(
+    engine: Engine, reference: Engine, limits: Sequence[int | None], planes: Sequence[Planes]
+) -> int:
     """The first size for free dimensions that the model takes."""
     why = ""
     for size in FREE_SIZES:
         (sample,) = make_random(engine.inputs, limits, 1, size)
         try:
-            await reference.infer(sample)
+            await reference.infer(cut_planes(planes, sample))
         except InferenceError as error:
             why = str(error)
         else:

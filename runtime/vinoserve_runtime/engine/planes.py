@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from vinoserve_runtime.model.planes import Planes
 from vinoserve_runtime.protocol.errors import InvalidRequestError
 from vinoserve_runtime.protocol.signature import label
@@ -29,13 +31,28 @@ class PlanesEngine:
 
     async def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """See `tensors.Engine`."""
-        for group in self._planes:
-            shapes = [tensor.shape for tensor in tensors[group.first : group.first + group.count]]
-            misfit = group.explain_misfit(shapes)
-            if misfit is not None:
-                number, why = misfit
-                name = self.inputs[group.first + number].name
-                raise InvalidRequestError(
-                    f"{label('input', name)}: shape {list(shapes[number])} doesn't fit: {why}"
-                )
+        check_planes(self._planes, self.inputs, tensors)
         return await self._inner.infer(tensors)
+
+
+def check_planes(planes: Sequence[Planes], infos: Sequence[TensorInfo], tensors: Sequence[Array]) -> None:
+    """Raises InvalidRequestError where the planes of a picture don't fit together."""
+    for group in planes:
+        shapes = [tensor.shape for tensor in tensors[group.inputs]]
+        misfit = group.explain_misfit(shapes)
+        if misfit is not None:
+            number, why = misfit
+            name = infos[group.first + number].name
+            raise InvalidRequestError(
+                f"{label('input', name)}: shape {list(shapes[number])} doesn't fit: {why}"
+            )
+
+
+def cut_planes(planes: Sequence[Planes], tensors: Sequence[Array]) -> list[Array]:
+    """`tensors` of which each is large enough, cut so that the planes of a picture fit together."""
+    cut = list(tensors)
+    for group in planes:
+        shapes = group.fit(tensors[group.first].shape)
+        for at, shape in enumerate(shapes, start=group.first):
+            cut[at] = np.ascontiguousarray(cut[at][tuple(slice(size) for size in shape)])
+    return cut

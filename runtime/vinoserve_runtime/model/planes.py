@@ -28,21 +28,30 @@ class Planes:
     color_format: str
 
     @property
-    def count(self) -> int:
-        return len(_PLANES[self.color_format])
+    def inputs(self) -> slice:
+        return slice(self.first, self.first + len(_PLANES[self.color_format]))
+
+    def fit(self, first: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The shapes of all planes, of the largest picture that a first plane of this shape holds."""
+        batch, rows, columns, _ = first
+        columns -= columns % 2
+        if is_single(self.color_format):
+            return [(batch, rows - rows % 3, columns, 1)]
+        rows -= rows % 2
+        return [
+            (batch, rows // 2, columns // 2, channels) if number else (batch, rows, columns, channels)
+            for number, (_, channels) in enumerate(_PLANES[self.color_format])
+        ]
 
     def explain_misfit(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, str] | None:
         """Which plane doesn't fit and what would, None where all do; `shapes`: of each plane, within its bounds."""
-        batch, rows, columns, _ = shapes[0]
-        if is_single(self.color_format):
-            if rows % 3 or columns % 2:
+        fitting = self.fit(shapes[0])
+        if shapes[0] != fitting[0]:
+            if is_single(self.color_format):
                 return 0, f"{self.color_format} takes rows in threes (H * 3/2 of a picture) and an even width"
-            return None
-        if rows % 2 or columns % 2:
             return 0, f"{self.color_format} takes pictures of even height and width"
-        for number, ((_, channels), shape) in enumerate(zip(_PLANES[self.color_format], shapes, strict=True)):
-            wanted = (batch, rows // 2, columns // 2, channels)
-            if number and shape != wanted:
+        for number, (shape, wanted) in enumerate(zip(shapes, fitting, strict=True)):
+            if shape != wanted:
                 return number, f"beside a first plane of {list(shapes[0])} it is {list(wanted)}"
         return None
 

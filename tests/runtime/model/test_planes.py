@@ -10,8 +10,11 @@ from tests.models import write_concat, write_identity
 from tests.runtime.configs import make_config
 from tests.runtime.engine.compiling import F32, compile_file, make_pool
 from tests.runtime.pictures import join_planes, split_planes
-from vinoserve_api.v1alpha1 import YUV_FORMATS
+from vinoserve_api.v1alpha1 import YUV_FORMATS, Parity
+from vinoserve_runtime.engine.parity import Reference, compare
 from vinoserve_runtime.engine.pictures import take_pictures
+from vinoserve_runtime.engine.planes import check_planes, cut_planes
+from vinoserve_runtime.engine.samples import make_random
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.prepare import PreparedModel, prepare_model
 from vinoserve_runtime.ov import ov
@@ -113,6 +116,43 @@ async def test_planes_of_different_pictures_are_refused(
         await engine.infer([np.zeros(shape, np.uint8) for shape in shapes])
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("color_format", YUV_FORMATS)
+async def test_planes_made_up_for_parity_fit_together(tmp_path: Path, color_format: str) -> None:
+    path = write_identity(tmp_path / "m.xml", [-1, 3, 4, 6])
+    entry = make_entry(color_format, resize="linear")
+    reference = Reference(prepare(path, entry))
+    target = make_pool(compile_file(path, inputs=[entry], hints=F32), 1)
+    planes = prepare(path, entry).planes
+    (made_up,) = make_random(target.inputs, reference.limits, 1, 32)
+    cut = cut_planes(planes, made_up)
+    check_planes(planes, target.inputs, cut)
+    assert cut[0].shape == ((1, 30, 32, 1) if "SINGLE" in color_format else (1, 32, 32, 1))
+    status, _ = await compare(
+        target, reference.open(), Parity(random=2), tmp_path, reference.limits, planes=planes
+    )
+    assert status.passed
+
+
+async def test_samples_of_planes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    path = write_identity(tmp_path / "m.xml", [1, 3, 4, 6])
+    entry = make_entry("NV12_TWO_PLANES", resize="linear")
+    prepared = prepare(path, entry)
+    target = make_pool(compile_file(path, inputs=[entry], hints=F32), 1)
+    np.savez(
+        tmp_path / "s.npz", **{"x/y": np.zeros((1, 8, 8, 1), "u1"), "x/uv": np.zeros((1, 2, 2, 2), "u1")}
+    )
+    reference = Reference(prepared)
+    with pytest.raises(StartupError, match=r"spec.parity.samples: .*sample 0: .*x/uv.*\[1, 4, 4, 2\]"):
+        await compare(
+            target,
+            reference.open(),
+            Parity(samples="s.npz"),
+            tmp_path,
+            reference.limits,
+            planes=prepared.planes,
+        )
 
 
 def test_other_inputs_keep_their_places(tmp_path: Path) -> None:
