@@ -21,6 +21,7 @@ from tools.servers.build import Servers, build_servers
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 60.0  # seconds until a server must answer, on a busy machine
+S3_REGION = "test-region-1"
 TRIES = 5  # another process may take a port between its choice and its use
 #: `registry-password` by bcrypt, as the registry wants it
 REGISTRY_HASH = "$2b$05$hCRcM8utrj4uFqwdrbhf.uz1AtKUdOlRbgBP0M.CrJjiyblOoHcQS"
@@ -96,19 +97,23 @@ def prometheus_binary(server_programs: Servers) -> Path:
 @pytest.fixture(scope="session")
 def s3_server(server_programs: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     home = tmp_path_factory.mktemp("s3")
-    folder, sidecar = home / "buckets", home / "attributes"  # not every file system keeps extended attributes
-    folder.mkdir()
-    sidecar.mkdir()
-    access, secret, region = "test-access", secrets.token_hex(20), "test-region-1"
+    (home / "buckets").mkdir()
+    (home / "attributes").mkdir()
+    access, secret = "test-access", secrets.token_hex(20)
 
     def make_command(port: int) -> list[str]:
-        address = f"{LOOPBACK}:{port}"
-        options = ["--port", address, "--region", region, "--health", "/healthz", "--quiet"]
-        return [str(server_programs.versitygw), *options, "posix", "--sidecar", str(sidecar), str(folder)]
+        return make_s3_command(server_programs, home, f"{LOOPBACK}:{port}")
 
     env = {"ROOT_ACCESS_KEY_ID": access, "ROOT_SECRET_ACCESS_KEY": secret}
     with running(make_command, home, "/healthz", env) as port:
-        yield S3Server(f"http://{LOOPBACK}:{port}", access, secret, region, folder)
+        yield S3Server(f"http://{LOOPBACK}:{port}", access, secret, S3_REGION, home / "buckets")
+
+
+def make_s3_command(programs: Servers, home: Path, address: str) -> list[str]:
+    """versitygw over `home`/buckets; attributes have a folder, because not every file system keeps them."""
+    options = ["--port", address, "--region", S3_REGION, "--health", "/healthz", "--quiet"]
+    folders = ["--sidecar", str(home / "attributes"), str(home / "buckets")]
+    return [str(programs.versitygw), *options, "posix", *folders]
 
 
 @pytest.fixture(scope="session")

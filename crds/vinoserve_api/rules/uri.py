@@ -20,6 +20,8 @@ _PORT = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[
 
 _HUB_NAME = "[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_])?"
 _BUCKET = "[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
+#: what container runtimes take for a host: they read a plain word as a repository of Docker Hub
+_REGISTRY = rf"({_HOST}:{_PORT}|localhost|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+|\[[0-9A-Fa-f:.]+\])"
 _REPOSITORY = "[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
 _TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _IMAGE_DIGEST = "sha256:[0-9a-f]{64}"
@@ -41,13 +43,16 @@ HF_FORM = (
 BUCKET_FORM = (
     "names no bucket; write s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/KEY, the name in lower case"
 )
-OCI_FORM = "is no image; write oci://REGISTRY/REPOSITORY:TAG or oci://REGISTRY/REPOSITORY@sha256:DIGEST"
+OCI_FORM = (
+    "is no image; write oci://REGISTRY/REPOSITORY:TAG or oci://REGISTRY/REPOSITORY@sha256:DIGEST, the registry with a dot "
+    "or a port in its name, such as docker.io"
+)
 CREDENTIALS = "credentials are for what is fetched from another host: https://, hf://, s3://, gs://, az:// and oci://; remove them"
 
 _FILE = r"^file:(/{0,1}|///)[^/?#]"
 _HUB = rf"^hf://{_HUB_NAME}/{_HUB_NAME}(@[^/@]+)?(/.*)?$"
 _STORE = rf"^(s3|gs|az)://{_BUCKET}(/.*)?$"
-_OCI = rf"^oci://{_HOST}(:{_PORT})?/{_REPOSITORY}(:{_TAG}|(:{_TAG})?@{_IMAGE_DIGEST})$"
+_OCI = rf"^oci://{_REGISTRY}/{_REPOSITORY}(:{_TAG}|(:{_TAG})?@{_IMAGE_DIGEST})$"
 _HTTP = rf"^https?://{_HOST}(:{_PORT})?/[^?#]"
 
 _OTHER_FORMS = {
