@@ -31,7 +31,8 @@ class Credentials(Document):
         "s3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL. "
         "gs: service-account.json, GOOGLE_BASE_URL. "
         "az: AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_ENDPOINT. "
-        "All: ca.crt to trust a private authority."
+        "oci: .dockerconfigjson (type kubernetes.io/dockerconfigjson): the node pulls with it. "
+        "All but oci: ca.crt to trust a private authority."
     )
 
 
