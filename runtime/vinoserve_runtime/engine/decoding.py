@@ -1,10 +1,14 @@
-"""JPEG and PNG files to arrays. Files come from clients: whatever is in them, the worst is an error that says so."""
+"""JPEG and PNG files to arrays. Files come from clients: whatever is in them, the worst is an error that says so.
+
+Imports Pillow: only servers that decode import this.
+"""
 
 from contextlib import suppress
 from io import BytesIO
 from typing import Any, Final
 
 import numpy as np
+from PIL import Image
 
 from vinoserve_runtime.tensors import Array
 
@@ -21,17 +25,21 @@ _SIGNATURES: Final = (
 )
 """How files begin that are sent by mistake."""
 _RIGHT: Final = "send a JPEG or PNG file"
-#: EXIF's orientations as Pillow's transpositions, by name; from 5 on height and width change places.
+#: EXIF's orientations from 2 on as Pillow's transpositions; the last four let height and width change places.
 _TURNS: Final = (
-    "FLIP_LEFT_RIGHT",
-    "ROTATE_180",
-    "FLIP_TOP_BOTTOM",
-    "TRANSPOSE",
-    "ROTATE_270",
-    "TRANSVERSE",
-    "ROTATE_90",
+    Image.Transpose.FLIP_LEFT_RIGHT,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.FLIP_TOP_BOTTOM,
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
 )
 _ORIENTATION_TAG: Final = 0x0112
+
+
+Image.MAX_IMAGE_PIXELS = None  # the limit is the spec's, and checked here
+Image.preinit()
 
 
 class BadPictureError(Exception):
@@ -43,9 +51,6 @@ class Picture:
 
     def __init__(self, file: bytes, max_pixels: int) -> None:
         """Raises BadPictureError for what is no JPEG or PNG, or has more than `max_pixels`."""
-        from PIL import Image  # noqa: PLC0415  only those who decode pay for it
-
-        Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and checked below
         try:
             self._image: Any = Image.open(BytesIO(file), formats=("JPEG", "PNG"))
         except MemoryError:
@@ -59,26 +64,25 @@ class Picture:
                 f"is {height} x {width}, {width * height} pixels, but limits.maxImagePixels is {max_pixels}; "
                 "send a smaller picture"
             )
-        is_on_side = self._turn is not None and _TURNS.index(self._turn) >= 3
+        is_on_side = self._turn in _TURNS[3:]
         self.height, self.width = (width, height) if is_on_side else (height, width)
 
     def decode(self, color_format: str) -> Array:
         """[H, W, C] of u8, upright. `color_format`: RGB, BGR or GRAY. Raises BadPictureError."""
-        from PIL import Image  # noqa: PLC0415
-
         try:
             self._image.load()
-            image = self._image if self._turn is None else self._image.transpose(Image.Transpose[self._turn])
+            image = self._image if self._turn is None else self._image.transpose(self._turn)
             pixels = _convert(image, "L" if color_format == "GRAY" else "RGB")
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001
-            raise BadPictureError(f"can't be decoded ({error}); {_RIGHT} that is whole") from None
+            why = " ".join(str(error).split())[:100]
+            raise BadPictureError(f"can't be decoded ({why}); {_RIGHT} that is whole") from None
         finally:
             self._image.close()
         return pixels[..., ::-1] if color_format == "BGR" else pixels
 
-    def _read_turn(self) -> str | None:
+    def _read_turn(self) -> Image.Transpose | None:
         """How a camera was held. Of JPEG alone: PNG may say it after the pixels, which are not to be read yet."""
         if self._image.format == "PNG":
             return None
