@@ -211,6 +211,8 @@ class Lifecycle:
         )
         self._compiled = compiled
         self.ledger.note(compile_seconds=_since(started), cache_hit=compiled.cache_hit)
+        if plan.target.batch is not None and compiled.infer_requests < plan.target.batch:
+            self.ledger.warn(f"{plan.target} puts no requests together: the model doesn't let its batch grow")
         return compiled
 
     async def _until_on_device(self, compiled: CompiledModel) -> None:

@@ -5,6 +5,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +46,12 @@ def is_available(device: Device, available: Iterable[str]) -> bool:
 def explain_missing(device: Device, available: Iterable[str], dev: Path = _DEV) -> StartupError:
     """Why OpenVINO doesn't see `device`, as the error that it is. Looks at the device nodes below `dev`."""
     seen = ", ".join(available) or "no device"
+    if device.tile is not None and is_available(device, available):
+        gpu = replace(device, tile=None)
+        return StartupError(
+            FailureReason.DEVICE_NOT_FOUND,
+            f"{device} is not here: {gpu} has no tile {device.tile}; write {gpu} for the whole of it",
+        )
     if device.kind == "CPU":
         return StartupError(
             FailureReason.DEVICE_NOT_FOUND, f"OpenVINO's CPU plugin can't be loaded; it sees {seen}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import RuntimeConfig
-from vinoserve_api.device import Target, parse_target
+from vinoserve_api.device import Device, Target, parse_target
 from vinoserve_runtime.engine.configuration import Configuration, make_configuration
 from vinoserve_runtime.engine.devices import explain_missing, gather_devices, is_available
 from vinoserve_runtime.ov_errors import make_startup_error
@@ -32,7 +32,11 @@ def make_plan(core: Any, config: RuntimeConfig) -> DevicePlan:
     requested = target = _read_target(config)
     available = gather_devices(core)
     why: str | None = None
-    missing = [device for device in target.devices if not is_available(device, available)]
+    missing = [
+        device
+        for device in target.devices
+        if not is_available(device, available) or not _has_tile(core, device)
+    ]
     if missing:
         error = explain_missing(missing[0], available)
         present = tuple(device for device in target.devices if device not in missing)
@@ -49,6 +53,17 @@ def _read_target(config: RuntimeConfig) -> Target:
     if target.mode != "BATCH" or batching is None or batching.max_batch_size is None:
         return target
     return replace(target, batch=batching.max_batch_size)
+
+
+def _has_tile(core: Any, device: Device) -> bool:
+    """OpenVINO doesn't list tiles, but knows the names of those that there are; True for what is no tile."""
+    if device.tile is None:
+        return True
+    try:
+        core.get_property(str(device), "FULL_DEVICE_NAME")
+    except RuntimeError:
+        return False
+    return True
 
 
 def _hardware(target: Target, available: Sequence[str]) -> list[str]:

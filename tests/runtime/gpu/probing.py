@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tests.runtime.configs import make_config
 
 F32 = {"inferencePrecision": "f32"}
@@ -31,3 +33,8 @@ def probe(env: dict[str, str], path: Path, cache: Path, **fields: Any) -> dict[s
     config = make_config(path, **fields)
     result: dict[str, Any] = run_script("probe.py", env, config.model_dump_json(by_alias=True), path, cache)
     return result
+
+
+def agree(result: dict[str, Any], reference: dict[str, Any], tolerance: float = 1e-4) -> None:
+    for output in result["outputs"]:
+        np.testing.assert_allclose(output, reference["outputs"][0], atol=tolerance)

@@ -7,14 +7,9 @@ import numpy as np
 import pytest
 
 from tests.models import ppocr_recogniser, write_adder, write_classifier, write_inverse, write_multiplier
-from tests.runtime.gpu.probing import F32, probe, run_script
+from tests.runtime.gpu.probing import F32, agree, probe, run_script
 
 pytestmark = [pytest.mark.gpu_emulated, pytest.mark.timeout(900)]
-
-
-def agree(result: dict[str, Any], reference: dict[str, Any], tolerance: float = 1e-4) -> None:
-    for output in result["outputs"]:
-        np.testing.assert_allclose(output, reference["outputs"][0], atol=tolerance)
 
 
 @pytest.fixture
@@ -51,6 +46,36 @@ def test_two_gpus(two_gpus: dict[str, str], classifier: Path, tmp_path: Path, ta
         assert sorted(result["seen"][-1]) == ["GPU.0", "GPU.1"]
     else:
         assert result["seen"][-1][0] == "GPU.1"
+
+
+@pytest.mark.parametrize(
+    ("target", "running"),
+    [
+        ("AUTO:-GPU", ["CPU"]),
+        ("AUTO:-GPU.0,-CPU", ["GPU.1"]),
+        ("AUTO:GPU.1,CPU", ["GPU.1"]),
+        ("BATCH:GPU.1(2)", ["GPU.1"]),
+    ],
+)
+def test_what_is_named_runs_and_what_is_excluded_does_not(
+    two_gpus: dict[str, str], classifier: Path, tmp_path: Path, target: str, running: list[str]
+) -> None:
+    result = probe(two_gpus, classifier, tmp_path / "cache", targetDevice=target, hints=F32)
+    assert result["seen"][-1] == running
+    assert result["onRequested"]
+
+
+def test_a_batch_waits_as_long_as_it_is_told(one_gpu: dict[str, str], tmp_path: Path) -> None:
+    result = probe(
+        one_gpu,
+        write_adder(tmp_path / "m.xml", (1, 3, 8, 8)),
+        tmp_path / "cache",
+        targetDevice="BATCH:GPU(4)",
+        hints=F32,
+        properties={"BATCH": {"AUTO_BATCH_TIMEOUT": 25}, "GPU": {"GPU_QUEUE_THROTTLE": "LOW"}},
+    )
+    assert result["seen"] == [["GPU.0"]]
+    assert (result["inferRequests"], result["effective"]) == (4, [])
 
 
 def test_a_gpu_too_many_is_named(one_gpu: dict[str, str], tmp_path: Path) -> None:
@@ -169,7 +194,7 @@ def test_weights_beyond_the_gpus_memory_are_told_before_anything_is_compiled(
 def test_a_gpu_without_tiles_refuses_one(one_gpu: dict[str, str], tmp_path: Path) -> None:
     result = probe(one_gpu, write_adder(tmp_path / "m.xml"), tmp_path / "cache", targetDevice="GPU.0.0")
     assert result["reason"] == "DeviceNotFound"
-    assert "GPU.0.0" in result["message"]
+    assert result["message"] == "GPU.0.0 is not here: GPU.0 has no tile 0; write GPU.0 for the whole of it"
 
 
 def test_any_size_on_a_gpu_is_a_warning(one_gpu: dict[str, str], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from openvino.opset15 import constant
 
-from tests.models import write_adder
+from tests.models import write_adder, write_classifier
 from tests.runtime.configs import make_config
 from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import RuntimeFailure, read_termination_message
@@ -51,7 +51,9 @@ async def running(
         cache_dir=None,
         fetch=True,
     )
-    model = write_adder(folder / "m.xml", element_type=fields.pop("element_type", "f32"))
+    model = fields.pop("path", None) or write_adder(
+        folder / "m.xml", element_type=fields.pop("element_type", "f32")
+    )
     lifecycle = Lifecycle(make_config(model, **fields), settings)
     task = asyncio.create_task(lifecycle.run())
     try:
@@ -172,7 +174,8 @@ async def test_an_engine_that_is_lost_takes_the_pod_with_it(
         await until(lambda: lifecycle.why_not_ready() is None, task)
 
         async def infer(self: InferRequestPool, tensors: object) -> None:
-            raise self._fail(RuntimeError("CL_DEVICE_NOT_AVAILABLE"))
+            self._faults.note("CL_DEVICE_NOT_AVAILABLE")
+            raise InferenceError("CL_DEVICE_NOT_AVAILABLE")
 
         monkeypatch.setattr(InferRequestPool, "infer", infer)
         for _ in range(5):
@@ -219,6 +222,14 @@ async def test_a_device_node_that_goes_away_is_a_lost_device(
         assert failure is not None
         assert failure.reason == FailureReason.DEVICE_LOST
         assert "renderD128" in (lifecycle.why_not_live() or "")
+
+
+async def test_a_batch_that_cannot_grow_is_said_to_do_nothing(tmp_path: Path) -> None:
+    """A Reshape to one fixed sample: OpenVINO compiles it and puts nothing together, without a word."""
+    path = write_classifier(tmp_path / "c.xml")
+    async with running(tmp_path, path=path, targetDevice="BATCH:CPU(4)") as (lifecycle, task):
+        await until(lambda: lifecycle.why_not_ready() is None, task)
+        assert [w for w in lifecycle.report().warnings if "BATCH:CPU(4) puts no requests together" in w]
 
 
 class Elsewhere(Reference):
