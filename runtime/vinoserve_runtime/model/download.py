@@ -108,20 +108,22 @@ class _Download:
         resumed = any(part.resumed for part in parts.values())
         self._check_space()
         pool = ThreadPoolExecutor(WORKERS, "download")
+        jobs = [
+            pool.submit(self._fetch, file, parts[file.path], chunk)
+            for file in self._listing.files
+            for chunk in parts[file.path].chunks
+            if not chunk.is_complete
+        ]
         try:
-            jobs = [
-                pool.submit(self._fetch, file, parts[file.path], chunk)
-                for file in self._listing.files
-                for chunk in parts[file.path].chunks
-                if not chunk.is_complete
-            ]
             for job in wait(jobs, return_when=FIRST_EXCEPTION).done:
                 job.result()
-        finally:
+        except BaseException:
             self._stop.set()
             pool.shutdown(cancel_futures=True)
             for part in parts.values():
                 part.save()
+            raise
+        pool.shutdown()
         for file in self._listing.files:
             self._verify(file, parts[file.path].path)
         return Downloaded(self._listing, {name: part.path for name, part in parts.items()}, resumed)

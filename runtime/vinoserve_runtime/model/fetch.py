@@ -45,13 +45,11 @@ def fetch_model(
     try:
         return _fetch(source, model_dir, claim_dir, credentials_dir, image_dir=image_dir, progress=progress)
     except OSError as error:
-        reason = (
-            FailureReason.DISK_FULL
-            if error.errno in (errno.ENOSPC, errno.EDQUOT)
-            else FailureReason.FETCH_FAILED
-        )
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise StartupError(
-            reason, f"{show_uri(source.uri)}: {error.filename or model_dir}: {error.strerror or error}"
+            FailureReason.DISK_FULL if is_full else FailureReason.FETCH_FAILED,
+            f"{show_uri(source.uri)}: {error.filename or model_dir}: {error.strerror or error}"
+            + ("; raise spec.cache.model.sizeLimit" if is_full else ""),
         ) from error
 
 

@@ -74,7 +74,8 @@ class Part:
         os.truncate(self.path, chunk.start)
 
     def save(self) -> None:
-        if self._identity["version"] is None:
+        """For the next run, unless there is nothing that it could go on with."""
+        if self._identity["version"] is None or not self.done:
             return
         with self._lock:
             self._saved = monotonic()

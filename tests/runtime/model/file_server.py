@@ -16,6 +16,8 @@ class FileServer:
     etag: str | None = '"v1"'
     modified: str | None = None
     ranges: bool = True
+    lies: bool = False
+    """About which range it sends."""
     cut_after: list[int] = field(default_factory=list)
     """Bytes after which an answer's connection is cut, an entry an answer of more than a byte."""
     statuses: list[int] = field(default_factory=list)
@@ -58,7 +60,8 @@ def serving(server: FileServer) -> Iterator[FileServer]:
             if start >= size:
                 self.answer(416, extra | {"Content-Range": f"bytes */{size}"}, b"")
             else:
-                extra["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+                shift = 1 if server.lies and start else 0
+                extra["Content-Range"] = f"bytes {start + shift}-{stop - 1 + shift}/{size}"
                 self.answer(206, extra, server.content[start:stop])
 
         def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:

@@ -1,6 +1,8 @@
 """One file over HTTP: in ranges where the server can vouch for them, whole where not, never mixed, never at length for nobody."""
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -103,6 +105,25 @@ def test_what_never_stays_the_same_is_given_up(tmp_path: Path, server: FileServe
     error = failure(tmp_path, f"{server.url}/m.onnx", digest=sha(BIG), progress=progress)
     assert error.reason == FailureReason.FETCH_FAILED
     assert "keeps changing" in str(error)
+
+
+def test_another_range_than_the_one_asked_for_is_not_taken(tmp_path: Path, server: FileServer) -> None:
+    server.lies = True
+    error = failure(tmp_path, f"{server.url}/m.onnx", digest=sha(BIG))
+    assert error.reason == FailureReason.FETCH_FAILED
+    assert "another range" in str(error)
+
+
+def test_a_disk_that_fills_up_says_so(
+    tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(part_module.Part, "write", write)
+    error = failure(tmp_path, f"{server.url}/m.onnx", digest=sha(BIG))
+    assert error.reason == FailureReason.DISK_FULL
+    assert "spec.cache.model.sizeLimit" in str(error)
 
 
 def test_progress_never_goes_back_or_beyond(tmp_path: Path, server: FileServer) -> None:

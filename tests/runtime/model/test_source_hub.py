@@ -12,6 +12,7 @@ import pytest
 
 from tests.models import write_adder
 from tests.runtime.model.fetching import failure, fetch, sha
+from tests.runtime.model.file_server import FileServer, serving
 from tests.runtime.model.hub_server import TOKEN, HubServer, Repository, serving_hub
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.errors import StartupError
@@ -149,6 +150,23 @@ def test_a_large_file_comes_in_ranges_from_where_it_lies_without_the_token(
     assert len({headers["range"] for _, headers in hub.content.requests}) == len(BIG) // 2**20 + 1
     assert all("authorization" not in headers for _, headers in hub.content.requests)
     assert all(headers["authorization"] == f"Bearer {TOKEN}" for _, headers in hub.requests)
+
+
+def test_a_hub_without_ranges_is_read_in_one_stream(
+    tmp_path: Path, hub: HubServer, repository: Repository, secret: dict[str, str]
+) -> None:
+    repository.commit({"m.onnx": BIG})
+    repository.large = frozenset({"m.onnx"})
+    hub.content.ranges = False
+    hub.content.cut_after = [len(BIG)] * 8 + [1_000_000]
+    assert Path(fetch(tmp_path, f"hf://{NAME}", secret).path).read_bytes() == BIG
+
+
+def test_what_is_no_hub_is_said(tmp_path: Path) -> None:
+    with serving(FileServer(b"<html>welcome</html>")) as other:
+        error = failure(tmp_path, f"hf://{NAME}", {"HF_ENDPOINT": other.url})
+    assert error.reason == FailureReason.FETCH_FAILED
+    assert "doesn't answer as a hub does" in str(error)
 
 
 def test_bytes_that_are_not_what_the_hub_says_are_never_served(

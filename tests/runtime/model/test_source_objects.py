@@ -1,9 +1,11 @@
 """Models of S3, Google's and Azure's stores, on real servers: what is there is what is served, to those who may have it."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +17,12 @@ import pytest
 from obstore.store import S3Store
 
 from tests.models import write_adder
+from tests.runtime.configs import make_config
 from tests.runtime.model.fetching import failure, fetch, sha
 from tests.runtime.model.places import PLAIN, Place, make_az, make_gs, make_s3, sign_account
 from tests.servers_fixture import AzureServer, S3Server
 from vinoserve_api.conditions import FailureReason
+from vinoserve_runtime import commands
 from vinoserve_runtime.model import download as download_module
 from vinoserve_runtime.model import part as part_module
 from vinoserve_runtime.model.digest import digest_path
@@ -39,13 +43,11 @@ BIG = bytes(range(251)) * 47_000
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pauses, no identity from the environment, and no cloud around us."""
+    """No pauses, and no identity from the environment."""
     monkeypatch.setattr(download_module, "_make_pause", lambda *_: 0.0)
     monkeypatch.setattr(part_module, "CHUNK_BYTES", 2**20)
     for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_", "GOOGLE_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setenv("AZURE_MSI_ENDPOINT", "http://127.0.0.1:9")
 
 
 @pytest.fixture(params=list(MAKERS))
@@ -251,6 +253,43 @@ def test_another_region_is_pointed_at(tmp_path: Path, request: pytest.FixtureReq
     error = failure(tmp_path, f"{place.uri}net.onnx", {**place.secret, "AWS_REGION": "elsewhere-1"})
     assert error.reason == FailureReason.FETCH_FAILED
     assert "AWS_REGION" in str(error)
+
+
+@pytest.mark.parametrize("place", ASKING, indirect=True)
+@pytest.mark.parametrize("path", ["net.onnx", "nowhere.onnx"])
+def test_the_fetch_container_says_nothing_of_its_secret(
+    tmp_path: Path, place: Place, onnx: bytes, path: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """All that it prints, and all that it leaves for the container that serves."""
+    place.put("net.onnx", onnx)
+    (tmp_path / "credentials").mkdir()
+    for name, content in place.secret.items():
+        (tmp_path / "credentials" / name).write_text(content)
+    code = commands.fetch(
+        make_config(place.uri + path),
+        model_dir=tmp_path / "models",
+        claim_dir=tmp_path,
+        credentials_dir=tmp_path / "credentials",
+    )
+    said = "".join(capfd.readouterr())
+    assert code == (0 if path == "net.onnx" else 1)
+    assert place.uri + path in said
+    left = b"".join(file.read_bytes() for file in (tmp_path / "models").rglob("*") if file.is_file())
+    for name, value in place.secret.items():
+        if name.endswith("_KEY"):
+            assert value not in said
+            assert value.encode() not in left
+
+
+def test_an_archive_of_a_store_is_unpacked(tmp_path: Path, place: Place) -> None:
+    model = write_adder(tmp_path / "m.xml")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for file in (model, model.with_suffix(".bin")):
+            tar.add(file, f"net/{file.name}")
+    place.put("net.tar.gz", packed.getvalue())
+    fetched = fetch(tmp_path, f"{place.uri}net.tar.gz", place.secret, digest=sha(packed.getvalue()))
+    assert (Path(fetched.path).name, fetched.format) == ("m.xml", "openvino")
 
 
 def test_half_an_identity_is_none(tmp_path: Path) -> None:

@@ -106,6 +106,10 @@ class HubSource:
             raise _explain(self._uri, self._address, error, errors) from error
         except OSError as error:
             raise RetryableError(str(error)) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise StartupError(
+                FailureReason.FETCH_FAILED, f"{self._uri}: {self._endpoint} doesn't answer as a hub does"
+            ) from error
         except Exception as error:  # the library's HTTP client has errors of its own
             if type(error).__name__.endswith(("Error", "Timeout")) and _is_transport(error):
                 raise translate(error, self._endpoint) from error
