@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -77,7 +78,7 @@ def list_layers(document: Mapping[str, Any], what: str) -> list[Layer]:
 
 
 def _make_layer(number: int, layer: Mapping[str, Any], what: str) -> Layer:
-    kind, annotations = layer.get("mediaType"), layer.get("annotations") or {}
+    kind, annotations = layer.get("mediaType"), _object(layer, "annotations")
     title = annotations.get(_TITLE)
     is_archive = annotations.get(_UNPACK) == "true" or title is None or kind in _PACKED
     if title is None and kind not in _TARS:
@@ -87,14 +88,14 @@ def _make_layer(number: int, layer: Mapping[str, Any], what: str) -> Layer:
             "plain or with gzip",
         )
     size = layer.get("size")
-    if not isinstance(size, int) or size < 0 or not isinstance(title, str | None):
+    if type(size) is not int or size < 0 or not isinstance(title, str | None) or title == "":
         raise _invalid(what, f"layer {number} has no right size or title")
     return Layer(_digest(layer, what), size, title or f"layer-{number}.tar", is_archive)
 
 
 def _digest(entry: Mapping[str, Any], what: str) -> str:
     digest = entry.get("digest")
-    if not isinstance(digest, str) or not digest.startswith("sha256:") or len(digest) != 71:
+    if not isinstance(digest, str) or not re.fullmatch("sha256:[0-9a-f]{64}", digest):
         raise _invalid(what, f"a digest in its manifest is none of sha256: {str(digest)[:100]}")
     return digest
 
@@ -105,8 +106,13 @@ def _is_image(entry: Mapping[str, Any]) -> bool:
 
 
 def _platform(entry: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    found = entry.get("platform") or {}
+    found = _object(entry, "platform")
     return found.get("os"), found.get("architecture")
+
+
+def _object(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = document.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def _objects(document: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
