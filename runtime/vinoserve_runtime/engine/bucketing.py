@@ -16,9 +16,6 @@ from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.prepare import PreparedModel
 from vinoserve_runtime.tensors import TensorInfo
 
-Position = tuple[int, int]
-"""An input and one of its dimensions."""
-
 
 @dataclass(frozen=True)
 class Bucketing:
@@ -30,39 +27,44 @@ class Bucketing:
 
 
 @dataclass(frozen=True)
-class _Axis:
-    """Dimensions of the inputs that change together: a batch, a length, a height."""
+class _Place:
+    """A dimension of an input."""
 
-    positions: tuple[Position, ...]
-    sizes: tuple[int, ...]
+    input: int
+    dim: int
+    sizes: ShapeTuple
     """In each bucket."""
     is_padded: bool
+
+
+_Causes = dict[tuple[int, int], list[frozenset[_Place]]]
+"""Which dimensions of the inputs a dimension of an output follows; those that change together only count as one."""
 
 
 def make_bucketing(prepared: PreparedModel) -> Bucketing:
     """Raises StartupError InvalidShape where results couldn't be cut back, naming the output; InvalidInput for a pad value."""
     buckets = [_static_shapes(model, prepared.input_names) for model in prepared.buckets]
     true_shapes = TrueShapes(prepared.model, prepared.output_names)
-    axes = tuple(_find_axes(prepared, buckets))
+    places = tuple(_find_places(prepared, buckets))
     results = [_infer(true_shapes, bucket, f"bucket {_show(bucket)}") for bucket in buckets]
-    follows = _find_dependencies(true_shapes, axes, buckets[-1], results[-1])
-    for (output, dim), causes in follows.items():
-        if len(causes) > 1 and any(axis.is_padded for axis in causes):
+    causes = _find_causes(true_shapes, places, buckets[-1], results[-1])
+    for (output, dim), found in causes.items():
+        if len(found) > 1 and any(place.is_padded for cause in found for place in cause):
             name = prepared.output_names[output]
-            listed = ", ".join(_name_axis(axis, prepared.input_names) for axis in causes)
+            listed = ", ".join(_name(cause, prepared.input_names) for cause in found)
             raise StartupError(
                 FailureReason.INVALID_SHAPE,
                 f"spec.model.inputs: with buckets, what is padded could not be cut out of output {name!r} {list(results[-1][output])} "
                 f"again: its dimension {dim} mixes {listed}; write one fixed shape for each instead",
             )
-    padded = {position for axis in axes if axis.is_padded for position in axis.positions}
+    padded = {(place.input, place.dim) for place in places if place.is_padded}
     inputs = tuple(
         _make_input_info(prepared, i, [bucket[i] for bucket in buckets], padded)
         for i in range(len(buckets[0]))
     )
     return Bucketing(
         inputs=inputs,
-        outputs=_make_output_infos(prepared, results, follows),
+        outputs=_make_output_infos(prepared, results[-1], causes),
         true_shapes=true_shapes,
         pad_values={
             info.name: make_pad_value(info, prepared.pad_values[info.name])
@@ -86,9 +88,8 @@ def _static_shapes(model: Any, names: Sequence[str]) -> Shapes:
     return tuple(shapes)
 
 
-def _find_axes(prepared: PreparedModel, buckets: Sequence[Shapes]) -> Iterator[_Axis]:
-    """Dimensions at the same place with the same sizes belong together. Those of size 1 in all buckets are none."""
-    found: dict[tuple[int, tuple[int, ...], bool], list[Position]] = {}
+def _find_places(prepared: PreparedModel, buckets: Sequence[Shapes]) -> Iterator[_Place]:
+    """What has size 1 in all buckets can't get into another dimension's way."""
     for i, name in enumerate(prepared.input_names):
         own = prepared.model.inputs[i].get_partial_shape()
         for dim, sizes in enumerate(zip(*(bucket[i] for bucket in buckets), strict=True)):
@@ -96,52 +97,58 @@ def _find_axes(prepared: PreparedModel, buckets: Sequence[Shapes]) -> Iterator[_
             # One bucket alone pads whatever the model leaves open.
             is_padded = name in prepared.pad_values and (len(set(sizes)) > 1 if len(buckets) > 1 else is_open)
             if max(sizes) > 1:
-                found.setdefault((dim, sizes, is_padded), []).append((i, dim))
-    for (_, sizes, is_padded), positions in found.items():
-        yield _Axis(tuple(positions), sizes, is_padded)
+                yield _Place(i, dim, sizes, is_padded)
 
 
-def _find_dependencies(
-    true_shapes: TrueShapes, axes: Sequence[_Axis], base: Shapes, result: Sequence[ShapeTuple]
-) -> dict[Position, list[_Axis]]:
-    """Which axes each dimension of the outputs follows: each axis is given another size, and what changes is seen.
-
-    Axes that can't change alone (the two lengths of an attention mask) are changed together with those of their sizes.
-    """
-    follows: dict[Position, list[_Axis]] = {}
-    done: set[_Axis] = set()
-    for axis in axes:
-        if axis in done:
+def _find_causes(
+    true_shapes: TrueShapes, places: Sequence[_Place], base: Shapes, result: Sequence[ShapeTuple]
+) -> _Causes:
+    """Each dimension of the inputs is given another size, and it is seen what changes."""
+    causes: _Causes = {}
+    done: set[_Place] = set()
+    for place in places:
+        if place in done:
             continue
-        alike = [other for other in axes if other.sizes == axis.sizes and other.is_padded == axis.is_padded]
-        for together in ([axis], alike):
-            try:
-                changed = true_shapes.infer(_resize(base, together))
-            except ShapeError as error:
-                why = error
-                continue
-            done.update(together)
-            merged = _Axis(tuple(p for one in together for p in one.positions), axis.sizes, axis.is_padded)
-            for output, (before, after) in enumerate(zip(result, changed, strict=True)):
-                for dim, (size, now) in enumerate(zip(before, after, strict=True)):
-                    if size != now:
-                        follows.setdefault((output, dim), []).append(merged)
-            break
-        else:
-            if axis.is_padded:
-                raise StartupError(
-                    FailureReason.INVALID_SHAPE,
-                    f"spec.model.inputs: with buckets, {why}",
-                )
-    return follows
+        together, changed = _change(true_shapes, place, places, base)
+        done |= together
+        for output, (before, after) in enumerate(zip(result, changed or result, strict=True)):
+            for dim, (size, now) in enumerate(zip(before, after, strict=True)):
+                if size != now:
+                    known = causes.setdefault((output, dim), [])
+                    shared = [cause for cause in known if cause & together]
+                    known[:] = [cause for cause in known if cause not in shared]
+                    known.append(together.union(*shared))
+    return causes
 
 
-def _resize(base: Shapes, axes: Sequence[_Axis]) -> Shapes:
+def _change(
+    true_shapes: TrueShapes, place: _Place, places: Sequence[_Place], base: Shapes
+) -> tuple[frozenset[_Place], list[ShapeTuple] | None]:
+    """What was changed, and the outputs' shapes then; None where the model lets a size be that isn't padded anyway.
+
+    What can't change alone (a text's length without its mask's) is changed with the same dimension of other inputs, and then with all
+    dimensions of its sizes.
+    """
+    alike = [other for other in places if (other.sizes, other.is_padded) == (place.sizes, place.is_padded)]
+    refused: ShapeError | None = None
+    for together in ([place], [other for other in alike if other.dim == place.dim], alike):
+        try:
+            return frozenset(together), true_shapes.infer(_resize(base, together))
+        except ShapeError as error:
+            refused = error
+    if place.is_padded:
+        raise StartupError(FailureReason.INVALID_SHAPE, f"spec.model.inputs: with buckets, {refused}")
+    return frozenset([place]), None
+
+
+def _resize(base: Shapes, places: Sequence[_Place]) -> Shapes:
+    """Another bucket's size where there is one, but never 1, which would be broadcast."""
     shapes = [list(shape) for shape in base]
-    for axis in axes:
-        smallest, largest = min(axis.sizes), max(axis.sizes)
-        for i, dim in axis.positions:
-            shapes[i][dim] = smallest if smallest < largest else max(1, largest // 2)
+    for place in places:
+        largest = max(place.sizes)
+        other = largest // 2 if largest > 3 else 2 * largest  # noqa: PLR2004 - half of it would be 1
+        smaller = [size for size in place.sizes if 1 < size < largest]
+        shapes[place.input][place.dim] = min(smaller, default=other)
     return tuple(map(tuple, shapes))
 
 
@@ -156,7 +163,7 @@ def _infer(true_shapes: TrueShapes, shapes: Shapes, where: str) -> list[ShapeTup
 
 
 def _make_input_info(
-    prepared: PreparedModel, index: int, shapes: Sequence[ShapeTuple], padded: set[Position]
+    prepared: PreparedModel, index: int, shapes: Sequence[ShapeTuple], padded: set[tuple[int, int]]
 ) -> TensorInfo:
     datatype = DATATYPES[prepared.buckets[0].inputs[index].get_element_type().get_type_name()]
     bounds = tuple(
@@ -170,19 +177,14 @@ def _make_input_info(
 
 
 def _make_output_infos(
-    prepared: PreparedModel, results: Sequence[Sequence[ShapeTuple]], follows: dict[Position, list[_Axis]]
+    prepared: PreparedModel, largest: Sequence[ShapeTuple], causes: _Causes
 ) -> tuple[TensorInfo, ...]:
-    infos = make_tensor_infos(prepared.buckets[-1].outputs, prepared.output_names)
+    cut = {at for at, found in causes.items() if any(place.is_padded for cause in found for place in cause)}
     return tuple(
         _make_output_info(
-            info,
-            results[-1][output],
-            [
-                any(axis.is_padded for axis in follows.get((output, dim), ()))
-                for dim in range(len(info.shape))
-            ],
+            info, largest[output], [(output, dim) in cut for dim in range(len(largest[output]))]
         )
-        for output, info in enumerate(infos)
+        for output, info in enumerate(make_tensor_infos(prepared.buckets[-1].outputs, prepared.output_names))
     )
 
 
@@ -196,8 +198,8 @@ def _make_output_info(info: TensorInfo, largest: ShapeTuple, is_cut: Sequence[bo
     )
 
 
-def _name_axis(axis: _Axis, names: Sequence[str]) -> str:
-    return "/".join(f"{names[i]}[{dim}]" for i, dim in axis.positions)
+def _name(cause: frozenset[_Place], names: Sequence[str]) -> str:
+    return "/".join(sorted(f"{names[place.input]}[{place.dim}]" for place in cause))
 
 
 def _show(shapes: Shapes) -> str:

@@ -62,10 +62,11 @@ def write_scaled(path: Path, shape: list[int], output: str = "batch") -> Path:
     return save(path, {"y": y}, [x])
 
 
-def write_doubles(path: Path) -> Path:
-    """a [n] and b [m] -> c = 2 a and d = 2 b."""
+def write_doubles(path: Path, *, joined: bool = False) -> Path:
+    """a [n] and b [m] -> c = 2 a and d = 2 b; or both, one after the other, in c."""
     a, b = (ops.parameter([-1], np.float32, name=name) for name in "ab")
-    return save(path, {"c": ops.add(a, a), "d": ops.add(b, b)}, [a, b])
+    c, d = ops.add(a, a), ops.add(b, b)
+    return save(path, {"c": ops.concat([c, d], 0)} if joined else {"c": c, "d": d}, [a, b])
 
 
 def save(path: Path, outputs: dict[str, ov.Node], parameters: list[ov.Node]) -> Path:

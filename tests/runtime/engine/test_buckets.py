@@ -275,6 +275,12 @@ def test_what_cannot_be_cut_back_is_refused_at_the_start(
         raise error
 
 
+def test_two_lengths_in_one_dimension_are_refused(tmp_path: Path) -> None:
+    path = write_doubles(tmp_path / "m.xml", joined=True)
+    error = refusal(path, inputs=[{"name": name, "buckets": [[4], [8]]} for name in "ab"])
+    assert "output 'c' [16] again: its dimension 0 mixes a[0], b[0]" in str(error)
+
+
 def test_every_input_is_fixed(tmp_path: Path) -> None:
     error = refusal(write_sum(tmp_path / "m.xml"), inputs=[{"name": "a", "buckets": [[4], [8]]}])
     assert "'b' has [?]" in str(error)
