@@ -146,7 +146,7 @@ def _resize(base: Shapes, places: Sequence[_Place]) -> Shapes:
     shapes = [list(shape) for shape in base]
     for place in places:
         largest = max(place.sizes)
-        other = largest // 2 if largest > 3 else 2 * largest  # noqa: PLR2004 - half of it would be 1
+        other = largest // 2 if largest > 3 else 2 * largest  # but not 1
         smaller = [size for size in place.sizes if 1 < size < largest]
         shapes[place.input][place.dim] = min(smaller, default=other)
     return tuple(map(tuple, shapes))
