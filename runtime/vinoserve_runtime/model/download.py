@@ -86,6 +86,12 @@ def _check(listing: Listing, shown: str) -> None:
                 FailureReason.MODEL_INVALID,
                 f"{shown} has a file of a name that isn't taken: {file.path[:200]!r}",
             )
+    names = {file.path for file in listing.files}
+    for name in names:
+        if both := next(
+            (str(folder) for folder in PurePosixPath(name).parents if str(folder) in names), None
+        ):
+            raise StartupError(FailureReason.MODEL_INVALID, f"{shown} has {both} as a file and as a folder")
 
 
 class _Download:

@@ -59,13 +59,12 @@ class Part:
         """Raises ValueError for more bytes than the chunk has."""
         if chunk.stop is not None and chunk.at + len(block) > chunk.stop:
             raise ValueError(f"more than {chunk.stop - chunk.start} bytes")
-        with self.path.open(
-            "r+b"
-        ) as file:  # not kept open: a model may have more files than a process may open
+        # not kept open: a model may have more files than a process may open
+        with self.path.open("r+b") as file:
             file.seek(chunk.at)
             file.write(block)
         chunk.done += len(block)
-        if monotonic() - self._saved > _SAVE_SECONDS:
+        if monotonic() - self._saved > _SAVE_SECONDS and not self._lock.locked():
             self.save()
 
     def restart(self, chunk: Chunk) -> None:

@@ -110,10 +110,10 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from vinoserve_api.contract import ModelSource
-from vinoserve_runtime.model import part
+from vinoserve_runtime.model import download, part
 from vinoserve_runtime.model.fetch import fetch_model
 
-part._SAVE_SECONDS, part.CHUNK_BYTES = 0.0, 2**20
+part._SAVE_SECONDS, part.CHUNK_BYTES, download.WORKERS = 0.0, 2**20, 1
 folder = Path(sys.argv[1])
 
 def progress(done, total):
@@ -292,6 +292,18 @@ def test_an_archive_of_a_store_is_unpacked(tmp_path: Path, place: Place) -> None
     assert (Path(fetched.path).name, fetched.format) == ("m.xml", "openvino")
 
 
+def test_a_name_is_a_file_or_a_folder(tmp_path: Path, request: pytest.FixtureRequest, onnx: bytes) -> None:
+    place = make_gs(request.getfixturevalue("gcs_server"), f"models-{uuid4().hex[:12]}", CANARY)
+    place.put("net/marker", b"")
+    place.put("net/marker/m.onnx", onnx)
+    assert fetch(tmp_path, f"{place.uri}net/", place.secret).format == "onnx"
+    place.put("net2/m", b"content")
+    place.put("net2/m/m.onnx", onnx)
+    error = failure(tmp_path, f"{place.uri}net2/", place.secret)
+    assert error.reason == FailureReason.MODEL_INVALID
+    assert "m as a file and as a folder" in str(error)
+
+
 def test_half_an_identity_is_none(tmp_path: Path) -> None:
     error = failure(tmp_path, "s3://models/net.onnx", {"AWS_ACCESS_KEY_ID": CANARY})
     assert error.reason == FailureReason.ACCESS_DENIED
@@ -302,7 +314,7 @@ def test_half_an_identity_is_none(tmp_path: Path) -> None:
 def test_a_shared_access_signature_lets_in(tmp_path: Path, azure_server: AzureServer, onnx: bytes) -> None:
     place = make_az(azure_server, f"models-{uuid4().hex[:12]}", CANARY)
     place.put("nets/net.onnx", onnx)
-    secret = {**place.no_secret, "AZURE_STORAGE_SAS_TOKEN": sign_account(azure_server, "rl")}
+    secret = {**place.no_secret, "AZURE_STORAGE_SAS_TOKEN": f"?{sign_account(azure_server, 'rl')}"}
     assert fetch(tmp_path, f"{place.uri}nets", secret).format == "onnx"
 
 

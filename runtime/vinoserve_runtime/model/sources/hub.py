@@ -33,6 +33,7 @@ class HubSource:
         self._api = self._hub.HfApi(endpoint=self._endpoint, token=token or False)
         self._web = Web(Bearer(token) if token else None, access.ca, _HINT)
         self._commit = ""
+        self._paths: dict[str, str] = {}
 
     def find(self) -> Listing:
         """What the revision stands for is asked once; all else is asked of that commit."""
@@ -111,13 +112,9 @@ class HubSource:
                 FailureReason.FETCH_FAILED, f"{self._uri}: {self._endpoint} doesn't answer as a hub does"
             ) from error
         except Exception as error:  # the library's HTTP client has errors of its own
-            if type(error).__name__.endswith(("Error", "Timeout")) and _is_transport(error):
-                raise translate(error, self._endpoint) from error
-            raise
-
-
-def _is_transport(error: Exception) -> bool:
-    return any(base.__name__ == "TransportError" for base in type(error).__mro__)
+            if not any(base.__name__ == "TransportError" for base in type(error).__mro__):
+                raise
+            raise translate(error, self._endpoint) from error
 
 
 def _explain(uri: str, address: HubAddress, error: Any, errors: Any) -> Exception:

@@ -80,19 +80,22 @@ class ObjectSource:
         import obstore  # noqa: PLC0415
 
         prefix = key.rstrip("/") + "/" if key else ""
-        entries = self._ask(
-            # one more than is taken says that there are too many, without listing all of them
-            lambda: list(
-                islice(chain.from_iterable(obstore.list(self._store, prefix or None)), MAX_FILES + 1)
+        try:
+            entries = self._ask(
+                # one more than is taken says that there are too many, without listing all of them
+                lambda: list(
+                    islice(chain.from_iterable(obstore.list(self._store, prefix or None)), MAX_FILES + 1)
+                )
             )
-        )
+        except FileNotFoundError:
+            entries = []
         names = {meta["path"]: meta for meta in entries}
         folders = {parent for name in names for parent in _parents(name)}
         files = tuple(
             _make_file(name[len(prefix) :], meta)
             for name, meta in sorted(names.items())
             if name.startswith(prefix)
-            and name not in folders
+            and not (name in folders and meta["size"] == 0)
             and len(name) > len(prefix)
             and not is_hidden(name[len(prefix) :])
         )
@@ -101,7 +104,7 @@ class ObjectSource:
                 FailureReason.MODEL_NOT_FOUND,
                 f"{self._uri}: {self._address.bucket} has neither an object {key} nor objects below it"
                 if key
-                else f"{self._uri}: {self._address.bucket} is empty",
+                else f"{self._uri}: {self._address.bucket} has no objects",
             )
         self._base = prefix
         return Listing(files, None, None)

@@ -84,7 +84,12 @@ class Opening:
 def plan_s3(bucket: str, access: Access) -> Opening:
     from obstore.store import S3Store  # noqa: PLC0415
 
-    endpoint = check_endpoint("AWS_ENDPOINT_URL", access.get("AWS_ENDPOINT_URL"))
+    endpoint = check_endpoint(
+        "AWS_ENDPOINT_URL",
+        access.secret("AWS_ENDPOINT_URL")
+        or access.variable("AWS_ENDPOINT_URL_S3")
+        or access.variable("AWS_ENDPOINT_URL"),
+    )
     key, secret = access.secret("AWS_ACCESS_KEY_ID"), access.secret("AWS_SECRET_ACCESS_KEY")
     token = access.secret("AWS_SESSION_TOKEN")
     hint = (
@@ -97,7 +102,7 @@ def plan_s3(bucket: str, access: Access) -> Opening:
         "region": access.get("AWS_REGION") or access.variable("AWS_DEFAULT_REGION") or "us-east-1"
     }
     if endpoint:
-        config["endpoint"] = endpoint
+        config["endpoint"] = config["aws_endpoint_url_s3"] = endpoint
     provider = None
     if key is not None:
         identity = {"access_key_id": key, "secret_access_key": secret, "token": token, "expires_at": None}
@@ -143,7 +148,7 @@ def plan_az(container: str, access: Access) -> Opening:
     if key is not None:
         provider = lambda: {"access_key": key, "expires_at": None}  # noqa: E731
     elif signature is not None:
-        provider = lambda: {"sas_token": signature, "expires_at": None}  # noqa: E731
+        provider = lambda: {"sas_token": signature.lstrip("?"), "expires_at": None}  # noqa: E731
     is_nobody = provider is None and not any(access.variable(name) for name in _AZ_VARIABLES)
     return Opening(AzureStore, container, config, endpoint, is_nobody, hint, provider)
 
