@@ -44,6 +44,7 @@ def _make_pool(compiled: CompiledModel, faults: Faults) -> InferRequestPool | Bu
             compiled.infer_requests,
             on_cpu=compiled.on_cpu,
             faults=faults,
+            warm_shapes=compiled.warm_shapes,
         )
     pools = [
         InferRequestPool(

@@ -22,6 +22,7 @@ from vinoserve_runtime.engine.effective import (
 from vinoserve_runtime.engine.plan import DevicePlan
 from vinoserve_runtime.engine.ports import make_tensor_infos
 from vinoserve_runtime.engine.preflight import explain_unsupported
+from vinoserve_runtime.engine.warm_shapes import Shapes, find_warm_shapes
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.prepare import PreparedModel
 from vinoserve_runtime.ov_errors import explain, make_startup_error
@@ -67,6 +68,8 @@ class CompiledModel:
     bucketing: Bucketing | None = None
     batch_plan: BatchPlan | None = None
     """Where requests are put together in the server."""
+    warm_shapes: tuple[Shapes, ...] = ()
+    """Of a dynamic model without buckets: small shapes of its inputs that it accepts."""
     model: Any = None
     """The graph, as long as AUTO may turn to another device and be asked why; its weights take memory."""
 
@@ -178,6 +181,7 @@ def compile_model(
             buckets=tuple(all_compiled) if bucketing else (),
             bucketing=bucketing,
             batch_plan=batch_plan,
+            warm_shapes=() if bucketing else find_warm_shapes(model),
         )
         found.keep()
     except StartupError:

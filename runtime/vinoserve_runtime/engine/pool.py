@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from vinoserve_runtime.engine.health import Faults
+from vinoserve_runtime.engine.health import Faults, speaks_of_loss
+from vinoserve_runtime.engine.warm_shapes import Shapes, make_tensor
 from vinoserve_runtime.errors import InferenceError
 from vinoserve_runtime.ov import ov
 from vinoserve_runtime.ov_errors import explain
@@ -42,7 +43,8 @@ class InferRequestPool:
     """The `Engine`. Belongs to the event loop that it is made on; `infer` is called there and nowhere else.
 
     `on_cpu`: the CPU alone runs it; then, where shapes are static too, an inference always takes the same time.
-    `faults`: where failures are counted.
+    `faults`: where failures are counted. `warm_shapes`: see the module of that name; where there are none, the warm-up takes the
+    smallest of the bounds.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class InferRequestPool:
         *,
         on_cpu: bool,
         faults: Faults,
+        warm_shapes: tuple[Shapes, ...] = (),
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._inputs = inputs
@@ -70,6 +73,15 @@ class InferRequestPool:
         self._is_steady = on_cpu and None not in self._shapes
         self._is_quick = False
         self._faults = faults
+        self.warm_shapes = (
+            warm_shapes[0]
+            if warm_shapes
+            else tuple(tuple(max(1, low) for low, _ in tensor.bounds) for tensor in inputs)
+        )
+        self._cures = [
+            [make_tensor(tensor, shape, 1) for tensor, shape in zip(inputs, shapes, strict=True)]
+            for shapes in warm_shapes
+        ]
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
@@ -91,6 +103,30 @@ class InferRequestPool:
 
     async def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """See `tensors.Engine`. A cancelled caller's inference runs to its end, and its request goes back to the pool."""
+        for _ in range(min(len(self._slots), 2) if self._cures else 0):
+            try:
+                return await self._infer(tensors)
+            except InferenceError as error:
+                if speaks_of_loss(str(error)):
+                    self._faults.note(str(error))
+                    raise
+                await self._cure()
+        try:
+            return await self._infer(tensors)
+        except InferenceError as error:
+            await self._cure()
+            self._faults.note(str(error))
+            raise
+
+    async def _cure(self) -> None:
+        """What a failed inference left behind goes with one of another shape; see `warm_shapes`. Counts for nothing."""
+        row = self._faults.in_a_row
+        for arrays in self._cures:
+            with suppress(InferenceError):
+                await self._infer(arrays)
+        self._faults.in_a_row = row
+
+    async def _infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         slot = self._idle.popleft() if self._idle else await self._wait_for_slot()
         if self._is_quick:
             return self._infer_here(slot, tensors)
@@ -100,7 +136,7 @@ class InferRequestPool:
             slot.request.start_async({}, None)
         except Exception as error:
             self._release(slot)
-            raise self._fail(error) from error
+            raise InferenceError(explain(error)) from error
         if self._watch is None:
             self._watch = self._loop.call_later(_WATCH_SECONDS, self._look_at_running)
         result: Sequence[Array] = await future
@@ -133,7 +169,7 @@ class InferRequestPool:
             slot.request.infer({}, self._shares_outputs, False)
             result = [read(slot.request.get_output_tensor(i)) for i, read in enumerate(self._readers)]
         except Exception as error:
-            raise self._fail(error) from error
+            raise InferenceError(explain(error)) from error
         finally:
             self._release(slot)
         self._faults.in_a_row = 0
@@ -181,7 +217,7 @@ class InferRequestPool:
             slot.request.wait()  # the callback comes a moment before the request is idle
             result = [read(slot.request.get_output_tensor(i)) for i, read in enumerate(self._readers)]
         except Exception as error:  # noqa: BLE001  OpenVINO raises RuntimeError and what lies below it
-            self._settle(slot, future, self._fail(error))
+            self._settle(slot, future, InferenceError(explain(error)))
         else:
             self._faults.in_a_row = 0
             self._settle(slot, future, result)
@@ -189,17 +225,14 @@ class InferRequestPool:
     def _settle(
         self, slot: _Slot, future: asyncio.Future[list[Array]], outcome: list[Array] | InferenceError
     ) -> None:
-        if not future.done():  # else its caller was cancelled
+        if future.done():  # its caller was cancelled
             if isinstance(outcome, InferenceError):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
+                self._faults.note(str(outcome))
+        elif isinstance(outcome, InferenceError):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
         self._release(slot)
-
-    def _fail(self, error: Exception) -> InferenceError:
-        failure = InferenceError(explain(error))
-        self._faults.note(str(failure))
-        return failure
 
     def _release(self, slot: _Slot) -> None:
         slot.future = None
@@ -219,7 +252,7 @@ class InferRequestPool:
             try:
                 slot.request.wait_for(0)
             except Exception as error:  # noqa: BLE001
-                self._settle(slot, slot.future, self._fail(error))
+                self._settle(slot, slot.future, InferenceError(explain(error)))
         if any(slot.future for slot in self._slots):
             self._watch = self._loop.call_later(_WATCH_SECONDS, self._look_at_running)
 

@@ -1,29 +1,25 @@
 """Inferences before the first client's, which also show later on whether the engine still works."""
 
+import asyncio
 from typing import Final
-
-import numpy as np
 
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.engine.buckets import BucketedPool
 from vinoserve_runtime.engine.health import Faults, speaks_of_loss
 from vinoserve_runtime.engine.pool import InferRequestPool
+from vinoserve_runtime.engine.warm_shapes import make_tensor
 from vinoserve_runtime.errors import InferenceError
 from vinoserve_runtime.ov_errors import make_startup_error
-from vinoserve_runtime.tensors import NUMPY_DTYPES, Array, TensorInfo
+from vinoserve_runtime.tensors import Array
 
 #: Ones before zeros: integer inputs may be divisors.
 _FILLS: Final = (1, 0)
 
 
-def make_tensor(tensor: TensorInfo, fill: int) -> Array:
-    """An array that `tensor` takes, as small as its bounds allow but not empty."""
-    shape = tuple(max(1, low) for low, _ in tensor.bounds)
-    if tensor.datatype == "BYTES":
-        return np.full(shape, str(fill).encode(), dtype=np.object_)
-    if tensor.datatype == "BF16":
-        return np.full(shape, 0x3F80 if fill else 0, dtype=np.uint16)
-    return np.full(shape, fill, dtype=NUMPY_DTYPES[tensor.datatype])
+def _make_tensors(pool: InferRequestPool, fill: int) -> list[Array]:
+    return [
+        make_tensor(tensor, shape, fill) for tensor, shape in zip(pool.inputs, pool.warm_shapes, strict=True)
+    ]
 
 
 class WarmUp:
@@ -49,15 +45,20 @@ class WarmUp:
 
     async def _run(self, pool: InferRequestPool) -> str | None:
         for fill in _FILLS:
-            arrays = [make_tensor(tensor, fill) for tensor in pool.inputs]
+            arrays = _make_tensors(pool, fill)
             if await self._infer(pool, arrays):
                 self._working = pool, arrays
                 for _ in range(self._requests - 1):
                     await self._infer(pool, arrays)
+                if any(-1 in tensor.shape for tensor in pool.inputs):  # every stream: see warm_shapes
+                    await asyncio.gather(*(self._infer(pool, arrays) for _ in range(pool.size)))
                 await pool.learn_speed(arrays)
                 return None
         self._faults.forget()
-        shapes = ", ".join(f"{tensor.name} {list(make_tensor(tensor, 0).shape)}" for tensor in pool.inputs)
+        shapes = ", ".join(
+            f"{tensor.name} {list(shape)}"
+            for tensor, shape in zip(pool.inputs, pool.warm_shapes, strict=True)
+        )
         if all(-1 not in tensor.shape for tensor in pool.inputs):
             raise make_startup_error(
                 InferenceError(self.last_error),
@@ -71,7 +72,7 @@ class WarmUp:
         if self._working is not None:
             return await self._infer(*self._working)
         pool = self._pool.variants[0]
-        arrays = [make_tensor(tensor, _FILLS[0]) for tensor in pool.inputs]
+        arrays = _make_tensors(pool, _FILLS[0])
         return await self._infer(pool, arrays) or not speaks_of_loss(self.last_error)
 
     async def _infer(self, pool: InferRequestPool, arrays: list[Array]) -> bool:

@@ -47,4 +47,5 @@ def make_pool(
         size or model.infer_requests,
         on_cpu=model.on_cpu,
         faults=faults or Faults(),
+        warm_shapes=model.warm_shapes,
     )

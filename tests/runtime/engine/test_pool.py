@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tests.models import write_adder, write_classifier, write_identity, write_su
 from tests.runtime.engine.compiling import F32, compile_file, make_pool
 from vinoserve_runtime.engine.health import Faults
 from vinoserve_runtime.engine.pool import InferRequestPool
-from vinoserve_runtime.engine.warmup import WarmUp, make_tensor
+from vinoserve_runtime.engine.warmup import WarmUp
 from vinoserve_runtime.errors import InferenceError, StartupError
 from vinoserve_runtime.tensors import NUMPY_DTYPES
 
@@ -130,7 +131,7 @@ async def test_warm_up_takes_the_smallest_of_what_the_bounds_allow(tmp_path: Pat
     path = write_identity(tmp_path / "m.xml", [-1, -1, 3])
     faults = Faults()
     pool = make_pool(compile_file(path, inputs=[{"name": "x", "shape": ["2..7", -1, 3]}]), faults=faults)
-    assert make_tensor(pool.inputs[0], 1).shape == (2, 1, 3)
+    assert pool.warm_shapes == ((2, 1, 3),)
     warm_up = WarmUp(pool, faults, 3)
     assert await warm_up.run() == ()
     assert await warm_up.proves_engine()
@@ -141,7 +142,8 @@ async def test_a_dynamic_model_that_refuses_the_smallest_input_is_served_with_a_
 ) -> None:
     fields = {"inputs": [{"name": "a", "shape": ["2..7"]}, {"name": "b", "shape": ["3..7"]}]}
     faults = Faults()
-    pool = make_pool(compile_file(write_sum(tmp_path / "m.xml"), **fields), faults=faults)
+    compiled = replace(compile_file(write_sum(tmp_path / "m.xml"), **fields), warm_shapes=())
+    pool = make_pool(compiled, faults=faults)
     warm_up = WarmUp(pool, faults, 3)
     (warning,) = await warm_up.run()
     assert "a [2], b [3]" in warning
@@ -153,7 +155,7 @@ class Broken:
     """A pool whose device is gone."""
 
     def __init__(self, pool: InferRequestPool) -> None:
-        self.inputs, self.variants = pool.inputs, (self,)
+        self.inputs, self.warm_shapes, self.variants = pool.inputs, pool.warm_shapes, (self,)
 
     async def infer(self, tensors: object) -> None:
         raise InferenceError("device lost")
