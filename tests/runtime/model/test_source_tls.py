@@ -112,3 +112,9 @@ def test_what_is_no_certificate_is_said(tmp_path: Path, url: str, scheme: str) -
     uri = f"{url}/m.onnx" if scheme == "https" else f"{scheme}://models/m.onnx"
     error = failure(tmp_path, uri, {**make_secret(scheme, url), "ca.crt": "no certificate"})
     assert "ca.crt" in str(error)
+
+
+def test_a_registry_on_this_machine_that_has_a_certificate(tmp_path: Path, url: str, pki: Path) -> None:
+    uri = url.replace("https:", "oci:") + "/team/m:v1"
+    error = failure(tmp_path, uri, {"ca.crt": (pki / "ca.crt").read_text()})
+    assert error.reason == FailureReason.MODEL_NOT_FOUND
