@@ -124,7 +124,16 @@ MODEL_IMAGE = "registry.example.com/team/model:v1"
         ),
         ("ErrImagePull", f"{MODEL_IMAGE}: 401 Unauthorized", "AccessDenied"),
         ("ErrImagePull", f"{MODEL_IMAGE}: pull access denied, or it is not found", "AccessDenied"),
-        ("ErrImagePull", f"{MODEL_IMAGE}: dial tcp: connection refused", "FetchFailed"),
+        (
+            "ErrImagePull",
+            f'failed to pull and unpack image "{MODEL_IMAGE}": failed to do request: dial tcp: connection refused',
+            "FetchFailed",
+        ),
+        (
+            "ErrImagePull",
+            f'failed to pull and unpack image "{MODEL_IMAGE}": mismatched image rootfs and manifest layers',
+            "ModelInvalid",
+        ),
         ("CreateContainerError", "failed to unpack image volume: mismatched image rootfs", "ModelInvalid"),
         ("ImageVolumeMountFailed", "failed to mount image volume", "ModelInvalid"),
         ("ErrImagePull", "i: not found", "ImagePullFailed"),

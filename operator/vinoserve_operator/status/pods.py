@@ -48,7 +48,7 @@ _IMAGE_FAILURES: Final = (
     ),
     (r"not found|manifest unknown|name unknown", FailureReason.MODEL_NOT_FOUND, "see that it was pushed"),
     (
-        r"image ?volume|unpack|mismatched image rootfs|media ?type|mount",
+        r"image ?volume|mismatched image rootfs|media ?type|failed to (unpack|extract|mount)",
         FailureReason.MODEL_INVALID,
         "it must be an image, made by a Containerfile with `FROM scratch` and `COPY model /`, and containerd of 2.1 or newer",
     ),
