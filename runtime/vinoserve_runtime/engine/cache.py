@@ -31,6 +31,7 @@ _STORED: Final = re.compile(r"(?P<name>[^/]+\.(blob|cl_cache))\.(?P<digest>[0-9a
 _KERNEL: Final = ".cl_cache"
 _SETTLED_SECONDS: Final = 1.0
 _SECTOR: Final = 512
+_ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -141,9 +142,13 @@ class CacheUse:
             self._lock = None
 
     def _make_folder(self) -> None:
-        name = f"{self.key}.{os.urandom(4).hex()}.tmp"
-        self._own_lock = lock_alone(self.cache.root / f"{name}.lock")
-        folder = self.cache.root / name
+        for _ in range(_ATTEMPTS):
+            folder = self.cache.root / f"{self.key}.{os.urandom(4).hex()}.tmp"
+            path = folder.with_name(f"{folder.name}.lock")
+            self._own_lock = lock_alone(path)
+            if self._own_lock is not None:
+                break
+            path.unlink(missing_ok=True)  # swept at the moment it was made, or there are no locks here
         folder.mkdir()
         self.folder = folder
 

@@ -310,6 +310,22 @@ def test_who_is_killed_leaves_nothing_that_hurts(model: Path, root: Path) -> Non
     assert blobs(root) == []
 
 
+def test_a_lock_that_is_swept_as_it_is_made_is_made_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = lock_alone, []
+
+    def sweep_first(path: Path) -> Any:
+        calls.append(path)
+        return None if len(calls) == 1 else real(path)
+
+    monkeypatch.setattr("vinoserve_runtime.engine.cache.lock_alone", sweep_first)
+    use = use_of(root, "a")
+    monkeypatch.undo()
+    assert use.folder is not None
+    assert lock_alone(use.folder.with_name(f"{use.folder.name}.lock")) is None  # it is held
+    use.close()
+    assert leftovers(root) == []
+
+
 # --- bounded
 
 
