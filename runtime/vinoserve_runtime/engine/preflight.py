@@ -13,7 +13,7 @@ from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import RuntimeConfig
 from vinoserve_api.device import Device, Target
 from vinoserve_api.v1alpha1 import Placement
-from vinoserve_runtime.engine.affinity import NOT_OPERATORS, place_operators
+from vinoserve_runtime.engine.affinity import DOUBTFUL, NOT_OPERATORS, place_operators
 from vinoserve_runtime.engine.memory import check_memory
 from vinoserve_runtime.engine.plan import DevicePlan
 from vinoserve_runtime.engine.ports import check_ports
@@ -93,7 +93,8 @@ def find_unsupported(core: Any, model: Any, device: str) -> list[tuple[str, str]
         return [
             (node.get_friendly_name(), node.get_type_name())
             for node in model.get_ordered_ops()
-            if node.get_type_name() not in NOT_OPERATORS and node.get_friendly_name() not in supported
+            if node.get_type_name() not in NOT_OPERATORS | DOUBTFUL
+            and node.get_friendly_name() not in supported
         ]
     return []
 

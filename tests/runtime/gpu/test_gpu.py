@@ -5,8 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from openvino import opset15 as ops
 
-from tests.models import ppocr_recogniser, write_adder, write_classifier, write_inverse, write_multiplier
+from tests.models import (
+    ppocr_recogniser,
+    save_model,
+    write_adder,
+    write_classifier,
+    write_inverse,
+    write_multiplier,
+)
 from tests.runtime.gpu.probing import F32, agree, probe, run_script
 
 pytestmark = [pytest.mark.gpu_emulated, pytest.mark.timeout(900)]
@@ -122,6 +130,19 @@ def test_an_operator_that_the_gpu_lacks_is_named_with_a_way_out(
     result = probe(one_gpu, path, tmp_path / "cache", **way_out)
     assert sorted(result["seen"][-1]) == ["CPU", "GPU.0"]
     assert result["placement"] == {"GPU.0": 2, "CPU": 1}
+
+
+@pytest.mark.parametrize("element_type", ["bf16", "i16"])
+def test_what_the_plugin_merely_does_not_promise_is_compiled(
+    one_gpu: dict[str, str], tmp_path: Path, element_type: str
+) -> None:
+    """`query_model` leaves out conversions to bf16 and i16, which compile and run."""
+    x = ops.parameter([1, 4], np.float32, name="x")
+    there_and_back = ops.convert(ops.convert(ops.relu(x), element_type), "f32")
+    path = save_model(tmp_path / "m.xml", [ops.add(there_and_back, np.float32(1))], [x])
+    for target in ("GPU", "HETERO:GPU,CPU"):
+        result = probe(one_gpu, path, tmp_path / "cache", targetDevice=target)
+        assert result["seen"][-1][0] == "GPU.0"
 
 
 def test_auto_with_such_an_operator_tells_which_kept_it_off(one_gpu: dict[str, str], tmp_path: Path) -> None:
