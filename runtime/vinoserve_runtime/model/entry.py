@@ -56,6 +56,14 @@ class Entry:
             return ()
         return COLOR_STEPS[self.from_color, self.to_color]
 
+    def sent_shape(self) -> Any:
+        """`client.shape`, which must be there, with the channels that the colour has."""
+        shape = make_partial_shape(self.client.shape or ())
+        at = self.client_layout.find("C")
+        if self.from_color and at >= 0 and shape[at].compatible(ov.Dimension(CHANNELS[self.from_color])):
+            shape[at] = ov.Dimension(CHANNELS[self.from_color])
+        return shape
+
     def picture_shape(self) -> tuple[Range, Range, Range]:
         """Batch, height and width of the pictures whose planes clients send; height and width are even."""
         shape = self.client.shape
@@ -171,7 +179,7 @@ class Entry:
                 f"{len(shape)} dimensions, but the model's input has {show_shape(self.shape)}",
                 shape=True,
             )
-        sent = make_partial_shape(shape)
+        sent = self.sent_shape()
         for at, letter in enumerate(self.client_layout):
             own = self._size_of(letter)
             if letter == "C" and self.from_color:

@@ -15,7 +15,6 @@ from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.entry import Entry, make_dimension_of
 from vinoserve_runtime.model.planes import Planes, make_names, plane_shapes
 from vinoserve_runtime.model.postprocess import OutputEntry
-from vinoserve_runtime.model.reshape import make_partial_shape
 from vinoserve_runtime.ov import ov, unwrap_model, wrap_model
 from vinoserve_runtime.ov_errors import explain
 
@@ -97,7 +96,7 @@ def _add_input(this: Entry, info: Any) -> None:
         picture = [make_dimension_of(sizes) for sizes in this.picture_shape()]
         tensor.set_shape(ov.PartialShape([*picture, ov.Dimension(1)]))
     elif client.shape is not None:
-        tensor.set_shape(make_partial_shape(client.shape))
+        tensor.set_shape(this.sent_shape())
     elif resizes:
         tensor.set_spatial_dynamic_shape()
     colors = this.color_steps

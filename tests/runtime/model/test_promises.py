@@ -62,7 +62,8 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
     if resizes:
         entry["resize"] = resizes
         if kind == "tensor" and draw(st.booleans()):
-            any_size = {"N": entry["shape"][layout.index("N")], "C": CHANNELS[source], "H": "1..9", "W": -1}
+            channels = draw(st.sampled_from([CHANNELS[source], -1]))
+            any_size = {"N": entry["shape"][layout.index("N")], "C": channels, "H": "1..9", "W": -1}
             client["shape"] = [any_size[letter] for letter in client["layout"]]
     for field, low in (("mean", 0), ("scale", 1)):
         if draw(st.booleans()):
