@@ -19,13 +19,8 @@ class FileLock:
         self.is_real = is_real
         self._descriptor: int | None = descriptor
 
-    @property
-    def last_used(self) -> float:
-        """Seconds since the epoch."""
-        return self.path.stat().st_mtime
-
     def touch(self) -> None:
-        """Say that it is used now; a folder that can't be written keeps its old time."""
+        """Say that it is used now, by the file's time; a folder that can't be written keeps its old time."""
         with suppress(OSError):
             os.utime(self.path)
 

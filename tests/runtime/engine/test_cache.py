@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -114,8 +113,6 @@ def test_what_openvino_refuses_is_replaced(model: Path, root: Path) -> None:
     """Whole as we wrote it, and yet no compiled model: an OpenVINO that changed without its version, say."""
     compile_file(model, root).close()
     (blob,) = blobs(root)
-    other = root / "other" / blob.name.partition(".")[0]
-    other.mkdir(parents=True)
     use = CompiledCache(root, None, str(model)).open(json.loads((blob.parent / "about.json").read_text()))
     assert use.folder is not None
     link = use.folder / f"{blob.name.partition('.')[0]}.blob"
@@ -396,4 +393,3 @@ def test_a_filesystem_without_locks_has_nobody_evicted(root: Path, monkeypatch: 
     hit = use_of(root, "old")
     assert hit.has_blobs
     hit.close()
-    shutil.rmtree(root)
