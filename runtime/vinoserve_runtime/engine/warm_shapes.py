@@ -1,12 +1,14 @@
-"""Shapes to warm a dynamic model up with: small ones, that the graph accepts.
+"""Shapes to warm a dynamic model up with: usual ones, that the graph accepts.
 
 An inference that fails half-way leaves OpenVINO's CPU plugin (2026.4.1) in disorder (measured with PP-OCR, whose pooling refuses
 a picture one pixel wide). Where it was a stream's first one, later answers of that stream are wrong or NaN: so the graph's own
 shape inference is asked first, which runs nothing. Else whatever has the shape of the last good inference fails, with the same
-words, until another shape went through: so two shapes are found, of which one is another.
+words, until another shape went through: so two shapes are found, of which one is another. And a first shape so small that a
+dimension inside shrinks to 1 makes all later results wrong (the same model, 8 pixels wide): so small ones are tried last.
 """
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +16,10 @@ import numpy as np
 from vinoserve_runtime.ov import ov
 from vinoserve_runtime.tensors import NUMPY_DTYPES, Array, TensorInfo
 
-_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 224, 256, 320, 512, 640, 1024)
+_SIZES: Final = (224, 128, 64, 32, 256, 320, 512, 640, 1024, 16, 8, 4, 2, 1)
+
+#: Of all inputs together: a shape of more dimensions takes a smaller size.
+_MOST_ELEMENTS: Final = 4_000_000
 
 _WANTED: Final = 2
 
@@ -32,7 +37,7 @@ def make_tensor(tensor: TensorInfo, shape: tuple[int, ...], fill: int) -> Array:
 
 
 def find_warm_shapes(model: Any) -> tuple[Shapes, ...]:
-    """Two at most, the smaller first; none where all inputs are fixed anyway, or nothing that is tried is accepted.
+    """Two at most; none where all inputs are fixed anyway, or nothing that is tried is accepted.
 
     `model` stays as it is.
     """
@@ -66,7 +71,7 @@ def _candidates(own: list[Any]) -> Iterator[Shapes]:
             )
             for shape in own
         )
-        if shapes not in tried:
+        if shapes not in tried and sum(map(prod, shapes)) <= _MOST_ELEMENTS:
             tried.add(shapes)
             yield shapes
 

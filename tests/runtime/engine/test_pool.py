@@ -127,11 +127,11 @@ async def test_a_cancelled_caller_takes_nothing_from_the_others(tmp_path: Path) 
     settle(pool)
 
 
-async def test_warm_up_takes_the_smallest_of_what_the_bounds_allow(tmp_path: Path) -> None:
+async def test_warm_up_takes_a_usual_size_within_the_bounds(tmp_path: Path) -> None:
     path = write_identity(tmp_path / "m.xml", [-1, -1, 3])
     faults = Faults()
     pool = make_pool(compile_file(path, inputs=[{"name": "x", "shape": ["2..7", -1, 3]}]), faults=faults)
-    assert pool.warm_shapes == ((2, 1, 3),)
+    assert pool.warm_shapes == ((2, 224, 3),)
     warm_up = WarmUp(pool, faults, 3)
     assert await warm_up.run() == ()
     assert await warm_up.proves_engine()
