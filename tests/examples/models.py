@@ -63,7 +63,7 @@ def detector(folder: Path) -> Path:
 
     def head(channels: int) -> Any:
         kernel = (random.standard_normal((channels, 3, 8, 8)) / 8).astype(np.float32)
-        cells = ops.convolution(image, kernel, [32, 32], [0, 0], [0, 0], [1, 1])
+        cells = ops.convolution(image, kernel, [160, 160], [0, 0], [0, 0], [1, 1])
         return ops.reshape(cells, np.array([0, channels, -1], np.int64), special_zero=True)
 
     corner = ops.transpose(ops.multiply(ops.sigmoid(head(2)), np.float32(100)), np.array([0, 2, 1]))
@@ -74,7 +74,7 @@ def detector(folder: Path) -> Path:
     scale = ops.unsqueeze(ops.tile(factor, np.array([1, 2], np.int64)), np.int64(1))
     found = ops.multiclass_nms(
         ops.multiply(boxes, scale),
-        ops.sigmoid(ops.multiply(head(3), np.float32(4))),
+        ops.sigmoid(head(3)),
         score_threshold=0.6,
         iou_threshold=0.5,
         keep_top_k=10,

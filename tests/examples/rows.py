@@ -114,12 +114,9 @@ def _png() -> np.ndarray:
     return np.array([file.getvalue()], np.object_)
 
 
-def _line(width: int) -> Tensors:
-    return {"x": np.clip(_random(1, 3, 48, width, seed=4), -1, 1)}
-
-
 IMAGE: Final = {"x": _random(1, 3, SIDE, SIDE)}
 RESNET: Final = models.classifier()
+OPEN_SHAPES: Final = models.classifier(models.OPEN)
 GPU: Final = {1: {"GPU.0"}}
 AUTO: Final = {0: {"CPU"}, 1: {"GPU.0"}}
 BOTH: Final = {0: {"CPU"}, 1: {"GPU.0", "CPU"}}
@@ -128,7 +125,7 @@ ROWS: Final = {
     "auto-gpu-cpu": Row(RESNET, IMAGE, AUTO),
     "cpu-mnist": Row(models.classifier((1, 3, 28, 28)), {"x": _random(1, 3, 28, 28)}, {0: {"CPU"}}),
     "gpu-ppocr": Row(
-        models.packaged("ppocr-rec"),
+        OPEN_SHAPES,
         {"x": _pixels(1, 48, 320, 3)},
         GPU,
         reference=_processed(_line_photo, (1, 3, 48, 320)),
@@ -138,8 +135,8 @@ ROWS: Final = {
         {"image": _random(1, 3, 640, 640), "scale_factor": np.array([[0.5, 2]], np.float32)},
         {1: {"GPU.0", "CPU"}},
     ),
-    "shapes/fixed-shape": Row(models.packaged("ppocr-cls-paddle"), IMAGE, GPU),
-    "shapes/bounded-batch": Row(models.classifier(models.OPEN), {"x": _random(7, 3, SIDE, SIDE)}, GPU),
+    "shapes/fixed-shape": Row(OPEN_SHAPES, IMAGE, GPU),
+    "shapes/bounded-batch": Row(OPEN_SHAPES, {"x": _random(7, 3, SIDE, SIDE)}, GPU),
     "shapes/bounded-text": Row(
         models.encoder,
         {
@@ -151,7 +148,7 @@ ROWS: Final = {
     "shapes/changing-shapes": Row(
         models.packaged("ppocr-det-paddle"), {"x": _random(1, 3, 96, 160) / 4}, {0: {"CPU"}}
     ),
-    "shapes/buckets": Row(models.packaged("ppocr-rec"), _line(160), GPU),
+    "shapes/buckets": Row(OPEN_SHAPES, {"x": _random(1, 3, 48, 320)}, GPU),
     "devices/gpu": Row(
         models.packed_saved_model, {"first": _random(1, 4), "second": _random(1, 4, seed=3)}, GPU
     ),
@@ -166,7 +163,7 @@ ROWS: Final = {
     "performance/throughput": Row(RESNET, IMAGE, GPU),
     "performance/batch-cpu": Row(RESNET, IMAGE, {0: {"CPU"}}),
     "performance/batch-gpu": Row(RESNET, IMAGE, GPU),
-    "performance/batch-server": Row(models.classifier(models.OPEN), IMAGE, GPU),
+    "performance/batch-server": Row(OPEN_SHAPES, IMAGE, GPU),
     "performance/streams": Row(RESNET, IMAGE, GPU),
     "performance/priorities": Row(RESNET, IMAGE, GPU),
     "performance/model-priority": Row(RESNET, IMAGE, GPU),
@@ -175,20 +172,18 @@ ROWS: Final = {
     "performance/loops": Row(models.recurrent, {"x": _random(1, 20, 8)}, GPU),
     "performance/cached": Row(RESNET, IMAGE, GPU),
     "pictures/camera-nv12": Row(
-        models.classifier(models.OPEN),
+        OPEN_SHAPES,
         {"x/y": _pixels(1, SIDE, SIDE, 1), "x/uv": _pixels(1, SIDE // 2, SIDE // 2, 2)},
         GPU,
         reference=_processed(_nv12),
     ),
     "pictures/decoded": Row(
-        models.classifier(models.OPEN),
+        OPEN_SHAPES,
         {"x": _pixels(1, 180, 260, 3)},
         {0: {"CPU"}},
         reference=_processed(_photo),
     ),
-    "pictures/encoded": Row(
-        models.classifier(models.OPEN), {"x": _png()}, {0: {"CPU"}}, reference=_decoded_upload
-    ),
+    "pictures/encoded": Row(OPEN_SHAPES, {"x": _png()}, {0: {"CPU"}}, reference=_decoded_upload),
 }
 
 #: Only hardware has these; here the right refusal is what can be seen.
