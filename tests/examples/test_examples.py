@@ -86,7 +86,10 @@ def check(name: str, row: Row, folder: Path, gpus: int) -> None:
         said = settled(served)
         assert set(said["executionDevices"]) == row.on[gpus]
         expected = row.reference(ov.Core().read_model(model_file(model)), row.tensors)
-        for binary in (True, False) if "x/y" not in row.tensors else (True,):
+        is_file = any(tensor.dtype == np.object_ for tensor in row.tensors.values())
+        for binary in (
+            (True,) if is_file else (True, False)
+        ):  # Triton's client can't put a file's bytes into JSON
             results = infer(served.url, "m", row.tensors, binary=binary)
             compare(results, expected, row.tolerance)
 
