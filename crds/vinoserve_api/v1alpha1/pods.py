@@ -59,7 +59,8 @@ class Limits(Document):
     """What a pod takes on; more is refused with a status code that says so."""
 
     max_request_bytes: Quantity = Field(
-        "64Mi", description="Largest request body, after decompression (413)."
+        "64Mi",
+        description="Largest request body, after decompression (413). All bodies together have room for eight such, at least 256Mi.",
     )
     max_queued_requests: Annotated[int, Field(ge=1, le=65536)] = Field(
         256, description="Requests that may wait for an infer request (429 past it)."

@@ -30,7 +30,11 @@ ColorFormat = Literal[
 ModelColorFormat = Literal["RGB", "BGR", "GRAY"]
 YUV_FORMATS: Final = ("NV12_SINGLE_PLANE", "NV12_TWO_PLANES", "I420_SINGLE_PLANE", "I420_THREE_PLANES")
 CHANNELS: Final[dict[str, int]] = {
-    "RGB": 3, "BGR": 3, "RGBX": 4, "BGRX": 4, "GRAY": 1,
+    "RGB": 3,
+    "BGR": 3,
+    "RGBX": 4,
+    "BGRX": 4,
+    "GRAY": 1,
     **dict.fromkeys(YUV_FORMATS, 1),
 }
 """How many channels a picture has, by its colour format."""

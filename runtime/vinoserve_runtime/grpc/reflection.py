@@ -7,8 +7,8 @@ import grpc
 import grpc.aio
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection_pb2  # type: ignore[import-untyped]
-from grpc_reflection.v1alpha.reflection import SERVICE_NAME, aio  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.reflection import SERVICE_NAME, aio
 
 from vinoserve_runtime.grpc import open_inference_grpc_pb2 as pb
 from vinoserve_runtime.grpc.health import HEALTH
