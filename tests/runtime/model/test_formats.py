@@ -53,7 +53,6 @@ def failure(path: Path) -> StartupError:
             ("serving_default_input_2:0",),
             tuple(f"StatefulPartitionedCall:{n}" for n in (2, 1, 0)),
         ),
-        ("mobilenet-frozen", "tensorflow", ("input:0",), ("final_result:0",)),
         ("ppocr-cls-paddle", "paddle", ("x",), ("softmax_0.tmp_0",)),
         ("face-tflite", "tflite", ("input",), ("regressors", "classificators")),
     ],
@@ -65,6 +64,11 @@ def test_a_model_keeps_its_own_names(
     assert fetched.format == found
     prepared = prepare(fetched.model_path)
     assert (prepared.input_names, prepared.output_names) == (inputs, outputs)
+
+
+def test_a_frozen_graph_names_its_tensors_as_tensorflow_does(tmp_path: Path) -> None:
+    prepared = prepare(write_frozen(tmp_path / "graph.pb"))
+    assert (prepared.input_names, prepared.output_names) == (("x:0", "z:0"), ("y:0",))
 
 
 def test_a_signatures_names_come_in_their_alphabetical_order_as_tensorflow_has_it(tmp_path: Path) -> None:
@@ -135,7 +139,6 @@ def test_another_content_is_told_before_openvino_complains(
     ("name", "file"),
     [
         ("pitch-tflite", ""),
-        ("mobilenet-frozen", ""),
         ("pitch-savedmodel", "saved_model.pb"),
         ("pitch-savedmodel", "variables/variables.data-00000-of-00001"),
         ("ppocr-cls-paddle", "inference.pdmodel"),
