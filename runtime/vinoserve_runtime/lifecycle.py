@@ -140,8 +140,8 @@ class Lifecycle:
 
     async def _serve(self) -> None:
         compiled, assembly, warm_up = await self._make_engine(await self._fetch())
+        await self._servers.all_listen.wait()  # ready is said by all ports at once, and of all of them
         self._dataplane.attach(assembly.engine)
-        await self._servers.all_listen.wait()
         self._has_started = True
         self._enter("Ready")
         await self._watch(compiled, warm_up)

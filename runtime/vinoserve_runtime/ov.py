@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import sys
 import types
-from typing import Any
+from typing import Any, Final, cast
 
 __all__ = ["ov", "unwrap_model", "wrap_model"]
 
@@ -31,12 +31,26 @@ def _load_extension() -> types.ModuleType:
 ov: Any = _load_extension()
 
 
+_CONVERTER: Final = "openvino.tools.ovc"
+
+
 def wrap_model(model: Any) -> Any:
     """`model` as the package's own class, which PrePostProcessor and the pass manager insist on.
 
-    Imports the whole package: only models that are processed or pinned pay for it.
+    Imports the package: only models that are processed or pinned pay for it.
     """
-    return importlib.import_module("openvino").Model(model)
+    return _import_package().Model(model)
+
+
+def _import_package() -> types.ModuleType:
+    """Without its converter, which the package can be had without: importing that one reports to Google Analytics, from a fork."""
+    if _CONVERTER in sys.modules:
+        return importlib.import_module("openvino")
+    sys.modules[_CONVERTER] = cast("types.ModuleType", None)  # what `import` takes for "not installed"
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules[_CONVERTER]
 
 
 def unwrap_model(model: Any) -> Any:

@@ -9,6 +9,7 @@ from vinoserve_api.contract import RuntimeConfig
 from vinoserve_api.device import Device, Target, parse_target
 from vinoserve_runtime.engine.configuration import Configuration, make_configuration
 from vinoserve_runtime.engine.devices import explain_missing, gather_devices, is_available
+from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.ov_errors import make_startup_error
 
 
@@ -45,7 +46,13 @@ def make_plan(core: Any, config: RuntimeConfig) -> DevicePlan:
         if target.mode not in ("AUTO", "MULTI") or not present or config.on_fallback == "Fail":
             raise error
         target, why = replace(target, devices=present), str(error)
-    configuration = make_configuration(config, target, _hardware(target, available))
+    hardware = _hardware(target, available)
+    if not hardware:
+        raise StartupError(
+            FailureReason.DEVICE_NOT_FOUND,
+            f"{target} leaves no device that is here: OpenVINO sees {', '.join(available) or 'no device'}",
+        )
+    configuration = make_configuration(config, target, hardware)
     return DevicePlan(requested, target, configuration, why)
 
 

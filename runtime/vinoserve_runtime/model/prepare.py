@@ -95,7 +95,7 @@ def _count_elements(model: Any) -> int:
 
 
 def _find_narrowed(model: Any, names: Sequence[str]) -> Iterator[str]:
-    """Inputs of 64-bit integers that the model calculates with; as indices and tokens they never get large."""
+    """Inputs of 64 bits that the plugins calculate with in 32; integers that are indices and tokens never get large."""
     for port, name in zip(model.inputs, names, strict=True):
         element_type = port.get_element_type().get_type_name()
         consumers = {target.get_node().get_type_name() for target in port.get_target_inputs()}
@@ -104,3 +104,5 @@ def _find_narrowed(model: Any, names: Sequence[str]) -> Iterator[str]:
                 f"input {name!r} is {element_type} and calculated with, which OpenVINO does in 32 bits: values beyond "
                 "2147483647 come out wrong"
             )
+        if element_type == "f64" and consumers - {"Convert", "Result"}:
+            yield f"input {name!r} is f64, which OpenVINO calculates with in f32: about 7 digits are right, up to 3.4e38"

@@ -12,6 +12,7 @@ from tests.models import write_adder, write_classifier, write_identity, write_mu
 from tests.runtime.configs import make_config
 from tests.runtime.engine.compiling import F32, check_file, compile_file, make_pool
 from vinoserve_api.conditions import FailureReason
+from vinoserve_runtime.engine import plan as plan_module
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.prepare import prepare_model
 from vinoserve_runtime.ov import ov
@@ -143,3 +144,24 @@ def test_a_plain_cpu_run_needs_no_converter_tools() -> None:
     """A third of OpenVINO's import is for converting models: a start shall not pay for it."""
     code = "import sys, vinoserve_runtime.commands; sys.exit('openvino.tools' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ))
+
+
+def test_a_processed_model_reports_to_nobody() -> None:
+    """Importing OpenVINO's converter sends an event to Google Analytics, from a process forked for it."""
+    code = """
+import sys
+from vinoserve_runtime.ov import ov, wrap_model
+sys.addaudithook(lambda event, _: sys.exit(event) if event in ("os.fork", "socket.connect") else None)
+wrap_model(ov.Model([], [], "m"))
+sys.exit([m for m in sys.modules if m.startswith(("openvino.tools.", "openvino_telemetry"))] or 0)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}  # where it keeps silent
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_a_target_that_leaves_no_device_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_module, "gather_devices", lambda _: ("CPU",))
+    with pytest.raises(StartupError) as error:
+        plan_module.make_plan(ov.Core(), make_config(targetDevice="AUTO:-CPU"))
+    assert error.value.reason == "DeviceNotFound"
+    assert str(error.value) == "AUTO:-CPU leaves no device that is here: OpenVINO sees CPU"

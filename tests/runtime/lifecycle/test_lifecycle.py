@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from openvino.opset15 import constant
@@ -27,6 +28,7 @@ from vinoserve_runtime.errors import InferenceError
 from vinoserve_runtime.lifecycle import Lifecycle
 from vinoserve_runtime.model.prepare import PreparedModel
 from vinoserve_runtime.report import write_termination_message
+from vinoserve_runtime.servers import Servers
 from vinoserve_runtime.settings import ServeSettings
 
 
@@ -284,6 +286,38 @@ async def test_what_reading_and_the_preflight_warn_of_is_reported(tmp_path: Path
         assert [w for w in report.warnings if "'x' is i64" in w]
         assert [w for w in report.warnings if "no operator of type NoSuch" in w]
         assert [(p.device, p.operators) for p in report.placement] == [("CPU", 2)]
+
+
+@pytest.mark.parametrize(("element_type", "is_said"), [("f64", True), ("f32", False)])
+async def test_doubles_are_said_to_be_calculated_with_in_single_precision(
+    tmp_path: Path, element_type: str, is_said: bool
+) -> None:
+    async with running(tmp_path, element_type=element_type) as (lifecycle, task):
+        await until(lambda: lifecycle.why_not_ready() is None, task)
+        assert any("'x' is f64" in warning for warning in lifecycle.report().warnings) == is_said
+
+
+async def test_rest_is_ready_only_where_grpc_listens_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_listen, start_grpc = asyncio.Event(), Servers.start_grpc
+
+    async def late(servers: Servers) -> None:
+        await may_listen.wait()
+        await start_grpc(servers)
+
+    monkeypatch.setattr(Servers, "start_grpc", late)
+    async with running(tmp_path) as (lifecycle, task), httpx.AsyncClient() as client:
+
+        async def is_ready() -> bool:
+            return (await client.get(f"http://127.0.0.1:{lifecycle.rest_port}/v2/health/ready")).is_success
+
+        await until(lambda: lifecycle.ledger.startup.warmup_seconds is not None, task)
+        await asyncio.sleep(0)
+        assert not await is_ready()
+        may_listen.set()
+        await until(lambda: lifecycle.report().phase == "Ready", task)
+        assert await is_ready()
 
 
 def test_the_termination_message_is_what_the_operator_reads(tmp_path: Path) -> None:
