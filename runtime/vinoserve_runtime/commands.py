@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -51,7 +51,7 @@ def fetch(config: RuntimeConfig, *, model_dir: Path, claim_dir: Path, credential
             _log.info("fetching", bytes_done=done, bytes_total=total)
 
     try:
-        with nullcontext() if display is None else closing(display):
+        with display or nullcontext():
             fetched = fetch_model(
                 config.model,
                 model_dir=model_dir,

@@ -53,7 +53,11 @@ class Ledger:
         self.startup = self.startup.model_copy(update=seconds)
 
     def warn(self, *warnings: str) -> None:
-        self.warnings = tuple(dict.fromkeys((*self.warnings, *warnings)))
+        """Each is reported from now on, and logged once."""
+        for warning in dict.fromkeys(warnings):
+            if warning not in self.warnings:
+                self.warnings += (warning,)
+                _log.warning(warning)
 
 
 def make_report(ledger: Ledger, now: float) -> RuntimeReport:

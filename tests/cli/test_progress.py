@@ -11,6 +11,7 @@ import pytest
 from tests.cli.terminal import run_on_terminal
 from tests.models import write_classifier
 from tests.runtime.configs import make_config
+from vinoserve_runtime.display import Display
 
 SERVICE = """
 apiVersion: vinoserve.dev/v1alpha1
@@ -78,11 +79,34 @@ def test_serve_shows_each_phase_and_ends_in_one_line(folder: Path) -> None:
     assert not [row for row in shown if "[info" in row and "Reading" in row]
 
 
+def test_what_is_warned_of_is_said_where_it_is_started(folder: Path) -> None:
+    manifest = folder / "m.yaml"
+    manifest.write_text(manifest.read_text() + "  targetDevice: AUTO:GPU,CPU\n  onFallback: Warn\n")
+    code, _, err = run_on_terminal(serve(folder), until="is ready on")
+    assert code == 0
+    (said,) = [line for line in err.splitlines() if "asked for AUTO:GPU,CPU, but it runs on CPU" in line]
+    assert "[warning" in said
+
+
+def test_seconds_stop_where_their_phase_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    display = Display()
+    monkeypatch.setattr(display._rows, "get_time", lambda: now[0])
+    for phase, end in (("Fetching", 1.0), ("Reading", 3.0)):
+        display.show(phase)
+        now[0] = end
+    display.close(finished=True)
+    now[0] = 9.0
+    assert [task.elapsed for task in display._rows.tasks] == [1.0, 2.0]
+
+
 def test_a_failure_is_said_below_the_rows(folder: Path) -> None:
     (folder / "m.xml").write_text("no model")
     code, out, err = run_on_terminal(serve(folder))
     assert (code, out) == (1, "")
     assert "ModelInvalid" in rows(err)[-1]
+    assert [row for row in rows(err) if row.startswith("✗ Reading")]
+    assert not [row for row in rows(err) if row.startswith("✓ Reading")]
     assert err.endswith("\n")
 
 
@@ -97,6 +121,7 @@ def test_fetch_that_fails_says_it_below(folder: Path) -> None:
     code, _, err = run_on_terminal(fetch(folder, folder / "nope.xml"))
     assert code == 1
     assert "ModelNotFound" in rows(err)[-1]
+    assert [row for row in rows(err) if row.startswith("✗ Fetching")]
 
 
 def test_programs_get_lines_of_json_and_no_rich(folder: Path) -> None:
