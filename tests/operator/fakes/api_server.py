@@ -284,7 +284,7 @@ class ApiServer:
         page = found[start : start + limit]
         more = {"continue": str(start + limit)} if start + limit < len(found) else {}
         return {
-            "apiVersion": "v1",
+            "apiVersion": kind.api_version,
             "kind": f"{kind.name}List",
             "metadata": {"resourceVersion": str(self.version), **more},
             "items": [{k: v for k, v in item.items() if k not in ("apiVersion", "kind")} for item in page],
