@@ -67,7 +67,13 @@ class Server:
         listen(host, port).close()  # says why not, which grpcio doesn't
         shown = "[::]" if host is None else f"[{host}]" if ":" in host else host
         self._port = self._server.add_insecure_port(f"{shown}:{port}")
-        await self._server.start()
+        starting = asyncio.ensure_future(self._server.start())
+        try:
+            await asyncio.shield(starting)  # grpcio can't be stopped half-way
+        except asyncio.CancelledError:
+            await starting
+            await self._server.stop(None)  # else it is, in vain, when the loop is closed
+            raise
 
     def close(self) -> None:
         """Takes no more requests, and ends each connection after its last answer."""

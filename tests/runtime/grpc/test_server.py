@@ -307,3 +307,15 @@ async def test_a_port_that_is_taken() -> None:
         await transport.start(
             Dataplane("m", "1", LIMITS, Metrics("m", "1")), "127.0.0.1", taken.getsockname()[1]
         )
+
+
+async def test_a_start_that_is_broken_off_leaves_nothing_that_listens() -> None:
+    server = transport.Server(Dataplane("m", "1", make_limits(1), Metrics("m", "1")))
+    starting = asyncio.ensure_future(server.start("127.0.0.1", 0))
+    await asyncio.sleep(0)
+    assert server.port
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port), timeout=10)
