@@ -44,7 +44,7 @@ _Causes = dict[tuple[int, int], list[frozenset[_Place]]]
 def make_bucketing(prepared: PreparedModel) -> Bucketing:
     """Raises StartupError InvalidShape where results couldn't be cut back, naming the output; InvalidInput for a pad value."""
     buckets = [_static_shapes(model, prepared.input_names) for model in prepared.buckets]
-    true_shapes = TrueShapes(prepared.model, prepared.output_names)
+    true_shapes = TrueShapes(prepared.model, prepared.input_names, prepared.output_names)
     places = tuple(_find_places(prepared, buckets))
     results = [_infer(true_shapes, bucket, f"bucket {_show(bucket)}") for bucket in buckets]
     causes = _find_causes(true_shapes, places, buckets[-1], results[-1])

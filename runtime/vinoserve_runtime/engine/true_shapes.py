@@ -23,10 +23,10 @@ class ShapeError(Exception):
 class TrueShapes:
     """`infer` may be called in any one thread, `of` on the event loop."""
 
-    def __init__(self, model: Any, output_names: Sequence[str]) -> None:
+    def __init__(self, model: Any, input_names: Sequence[str], output_names: Sequence[str]) -> None:
         """`model` is left as it is; the weights that it holds stay in memory."""
         self._model = model
-        self._output_names = tuple(output_names)
+        self._input_names, self._output_names = tuple(input_names), tuple(output_names)
         self._scratch: Any = None
         self._known: OrderedDict[tuple[ShapeTuple, ...], list[ShapeTuple] | str] = OrderedDict()
         self._asked: dict[tuple[ShapeTuple, ...], asyncio.Future[list[ShapeTuple] | str]] = {}
@@ -57,8 +57,9 @@ class TrueShapes:
         else:
             self._known.move_to_end(shapes)
         if isinstance(answer, str):
-            shown = ", ".join(str(list(shape)) for shape in shapes)
-            raise InvalidRequestError(f"inputs of {shown}: {answer}")
+            named = zip(self._input_names, shapes, strict=True)
+            shown = ", ".join(f'input "{name}" {list(shape)}' for name, shape in named)
+            raise InvalidRequestError(f"{shown}: {answer}")
         return answer
 
     async def _ask(self, shapes: tuple[ShapeTuple, ...]) -> list[ShapeTuple] | str:

@@ -83,7 +83,7 @@ def _fetch(
         _verify(source, digest)
     is_packed = named.is_file() and is_archive(named)
     root = _lay_out(source, named, model_dir, is_ours=is_ours)
-    path, found = find_model(root, source.format)
+    path, found = find_model(root, source.format, show_uri(source.uri))
     fetched = Fetched(
         uri=source.uri,
         path=str(path),

@@ -21,8 +21,8 @@ from vinoserve_runtime.model.unconverted import explain_unconverted
 _SHOWN: Final = 10
 
 
-def find_model(root: Path, wanted: ModelFormat | None) -> tuple[Path, ModelFormat]:
-    """The one model at `root`, a file or a folder; of a SavedModel it is the path of its saved_model.pb.
+def find_model(root: Path, wanted: ModelFormat | None, shown: str) -> tuple[Path, ModelFormat]:
+    """The one model at `root`, a file or a folder; of a SavedModel it is the path of its saved_model.pb. `shown`: what users call it.
 
     Raises ModelNotFound, or ModelInvalid: several candidates, which it names, or a format that isn't served, with what to do.
     """
@@ -36,14 +36,14 @@ def find_model(root: Path, wanted: ModelFormat | None) -> tuple[Path, ModelForma
         if found not in ("openvino", "tensorflow") or _is_filled(path, found)
     ]
     if not candidates:
-        raise _none_found(root, wanted, files)
+        raise _none_found(shown, wanted, files)
     if len(candidates) > 1:
         names = _listed([path.relative_to(root).as_posix() for path, _ in candidates])
         formats = {found for _, found in candidates}
         or_format = ", or say spec.model.format" if len(formats) == len(candidates) else ""
         raise StartupError(
             FailureReason.MODEL_INVALID,
-            f"{len(candidates)} models in {root.name}: {names}; publish one, or let spec.model.uri name one{or_format}",
+            f"{len(candidates)} models in {shown}: {names}; publish one, or let spec.model.uri name one{or_format}",
         )
     return candidates[0]
 
@@ -85,13 +85,13 @@ def _is_filled(path: Path, found: ModelFormat) -> bool:
     return path.stat().st_size > 0 and (path.name == SAVED_MODEL or is_of_kind(path, found))
 
 
-def _none_found(root: Path, wanted: ModelFormat | None, files: Sequence[tuple[str, Path]]) -> StartupError:
+def _none_found(shown: str, wanted: ModelFormat | None, files: Sequence[tuple[str, Path]]) -> StartupError:
     for name, path in files:
         if wanted is None and (explained := explain_unconverted(name, path)):
-            return StartupError(FailureReason.MODEL_INVALID, f"no model in {root.name}: {name} {explained}")
+            return StartupError(FailureReason.MODEL_INVALID, f"no model in {shown}: {name} {explained}")
     listed = _listed([name for name, _ in files]) or "it is empty"
     title = TITLES[wanted] if wanted else _all_titles()
-    return StartupError(FailureReason.MODEL_NOT_FOUND, f"no {title} model in {root.name}: {listed}")
+    return StartupError(FailureReason.MODEL_NOT_FOUND, f"no {title} model in {shown}: {listed}")
 
 
 def _all_titles() -> str:

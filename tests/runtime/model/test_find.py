@@ -12,9 +12,16 @@ from onnx import numpy_helper
 from tests.models import write_adder
 from tests.tensorflow_graphs import write_frozen, write_saved_model
 from vinoserve_api.conditions import FailureReason
+from vinoserve_api.v1alpha1.values import ModelFormat
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.find import find_model, tell_format
 from vinoserve_runtime.model.kinds import SUFFIXES
+
+URI = "https://models.example/resnet.tar"
+
+
+def find(root: Path, wanted: ModelFormat | None) -> tuple[Path, ModelFormat]:
+    return find_model(root, wanted, URI)
 
 
 def test_the_one_model_of_a_folder_is_found_wherever_it_is(tmp_path: Path) -> None:
@@ -23,28 +30,30 @@ def test_the_one_model_of_a_folder_is_found_wherever_it_is(tmp_path: Path) -> No
     (tmp_path / "README.md").write_text("hello")
     (tmp_path / "labels.xml").write_text("<labels/>")
     (tmp_path / ".hidden.onnx").write_bytes(b"\x08")
-    assert find_model(tmp_path, None) == (path, "openvino")
+    assert find(tmp_path, None) == (path, "openvino")
 
 
 def test_several_models_are_named_and_a_format_can_decide(tmp_path: Path) -> None:
     write_adder(tmp_path / "a.xml")
     write_adder(tmp_path / "b.onnx")
-    with pytest.raises(StartupError, match=r"2 models in .*a\.xml, b\.onnx.*spec\.model\.format") as caught:
-        find_model(tmp_path, None)
+    with pytest.raises(
+        StartupError, match=rf"2 models in {URI}: a\.xml, b\.onnx.*spec\.model\.format"
+    ) as caught:
+        find(tmp_path, None)
     assert caught.value.reason == FailureReason.MODEL_INVALID
-    assert find_model(tmp_path, "onnx") == (tmp_path / "b.onnx", "onnx")
+    assert find(tmp_path, "onnx") == (tmp_path / "b.onnx", "onnx")
 
 
 def test_a_folder_without_a_model_says_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("cat")
     with pytest.raises(StartupError, match=r"no OpenVINO IR .* labels\.txt") as caught:
-        find_model(tmp_path, None)
+        find(tmp_path, None)
     assert caught.value.reason == FailureReason.MODEL_NOT_FOUND
 
 
 def test_a_file_without_a_telling_name_is_told_by_its_content(tmp_path: Path) -> None:
     onnx = write_adder(tmp_path / "m.onnx").rename(tmp_path / "model")
-    assert find_model(onnx, None) == (onnx, "onnx")
+    assert find(onnx, None) == (onnx, "onnx")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +80,7 @@ def test_what_is_not_converted_is_refused_with_what_to_do(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(StartupError, match=f"{name} .*{said}") as caught:
-        find_model(tmp_path if in_folder else tmp_path / name, None)
+        find(tmp_path if in_folder else tmp_path / name, None)
     assert caught.value.reason == FailureReason.MODEL_INVALID
 
 
@@ -79,13 +88,13 @@ def test_paddles_newer_format_is_told_from_its_weights_too(tmp_path: Path) -> No
     (tmp_path / "inference.json").write_text("{}")
     (tmp_path / "inference.pdiparams").write_bytes(b"x")
     with pytest.raises(StartupError, match=r"\.pdmodel.*paddle2onnx"):
-        find_model(tmp_path, None)
+        find(tmp_path, None)
 
 
 def test_a_file_of_no_known_kind_is_answered_with_those_that_are_served(tmp_path: Path) -> None:
     (tmp_path / "model.dat").write_bytes(b"hello")
     with pytest.raises(StartupError, match=r"none of OpenVINO IR .* and TensorFlow Lite") as caught:
-        find_model(tmp_path / "model.dat", None)
+        find(tmp_path / "model.dat", None)
     assert caught.value.reason == FailureReason.MODEL_INVALID
 
 
@@ -99,11 +108,11 @@ def test_a_saved_models_folder_is_one_model_with_all_that_lies_in_it(tmp_path: P
     ):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"x")
-    assert find_model(tmp_path, None) == (folder / "saved_model.pb", "tensorflow")
-    assert find_model(tmp_path, "tensorflow") == (folder / "saved_model.pb", "tensorflow")
+    assert find(tmp_path, None) == (folder / "saved_model.pb", "tensorflow")
+    assert find(tmp_path, "tensorflow") == (folder / "saved_model.pb", "tensorflow")
     write_adder(tmp_path / "m.onnx")
     with pytest.raises(StartupError, match=r"export/1/saved_model\.pb, m\.onnx.*spec\.model\.format"):
-        find_model(tmp_path, None)
+        find(tmp_path, None)
 
 
 def test_a_frozen_graph_is_told_from_other_messages(tmp_path: Path) -> None:
@@ -111,7 +120,7 @@ def test_a_frozen_graph_is_told_from_other_messages(tmp_path: Path) -> None:
     (tmp_path / "test_data_set_0").mkdir()
     tensor = numpy_helper.from_array(np.ones((1, 3), np.float32), "input_0")
     (tmp_path / "test_data_set_0/input_0.pb").write_bytes(tensor.SerializeToString())
-    assert find_model(tmp_path, None) == (graph, "tensorflow")
+    assert find(tmp_path, None) == (graph, "tensorflow")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +153,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/m.onnx").symlink_to("../secret.onnx")
     with pytest.raises(StartupError, match="symbolic link") as caught:
-        find_model(tmp_path / "folder", None)
+        find(tmp_path / "folder", None)
     assert caught.value.reason == FailureReason.MODEL_INVALID
 
 
@@ -153,4 +162,4 @@ def test_a_mounted_configmap_is_one_model(tmp_path: Path) -> None:
     write_adder(tmp_path / "..2026/m.onnx")
     (tmp_path / "..data").symlink_to("..2026")
     (tmp_path / "m.onnx").symlink_to("..data/m.onnx")
-    assert find_model(tmp_path, None) == (tmp_path / "m.onnx", "onnx")
+    assert find(tmp_path, None) == (tmp_path / "m.onnx", "onnx")
