@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -152,12 +153,20 @@ def _say_ready(lifecycle: "Lifecycle") -> None:
     """For the person who started it."""
     host = lifecycle.settings.host
     shown = f"[{host}]" if ":" in host else host
-    name, device = lifecycle.config.model.name, ", ".join(lifecycle.report().execution_devices)
+    name, report = lifecycle.config.model.name, lifecycle.report()
+    device = show_devices(report.execution_devices, report.target_device)
     print(  # noqa: T201
         f"{name} is ready on {device}: http://{shown}:{lifecycle.rest_port}/v2/models/{name} "
         f"(gRPC: {shown}:{lifecycle.grpc_port}, report: http://{shown}:{lifecycle.admin_port}/report)",
         flush=True,
     )
+
+
+def show_devices(execution_devices: Sequence[str], target: str) -> str:
+    """Without the brackets in which OpenVINO puts a device that stands in while AUTO compiles for another."""
+    shown = ", ".join(device.strip("()") for device in execution_devices)
+    stands_in = any(device.startswith("(") for device in execution_devices)
+    return f"{shown} until {target} has compiled" if stands_in else shown
 
 
 def refuse(failure: RuntimeFailure) -> int:

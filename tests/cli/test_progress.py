@@ -11,6 +11,7 @@ import pytest
 from tests.cli.terminal import run_on_terminal
 from tests.models import write_classifier
 from tests.runtime.configs import make_config
+from vinoserve_runtime.commands import show_devices
 from vinoserve_runtime.display import Display
 
 SERVICE = """
@@ -86,6 +87,19 @@ def test_what_is_warned_of_is_said_where_it_is_started(folder: Path) -> None:
     assert code == 0
     (said,) = [line for line in err.splitlines() if "asked for AUTO:GPU,CPU, but it runs on CPU" in line]
     assert "[warning" in said
+
+
+@pytest.mark.parametrize(
+    ("devices", "target", "shown"),
+    [
+        (("GPU.0", "CPU"), "HETERO:GPU,CPU", "GPU.0, CPU"),
+        (("(CPU)",), "AUTO:GPU,CPU", "CPU until AUTO:GPU,CPU has compiled"),
+    ],
+)
+def test_a_device_that_stands_in_is_not_said_to_stay(
+    devices: tuple[str, ...], target: str, shown: str
+) -> None:
+    assert show_devices(devices, target) == shown
 
 
 def test_seconds_stop_where_their_phase_ends(monkeypatch: pytest.MonkeyPatch) -> None:
