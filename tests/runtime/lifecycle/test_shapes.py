@@ -98,7 +98,7 @@ def test_requests_of_any_length_on_fixed_shapes(tmp_path: Path) -> None:
             ask_grpc(client, "INT64", **tokens(3, 8))
         unlike = ask(served, "INT64", ids=tokens(1, 7)["ids"], mask=tokens(1, 6)["mask"])
         assert unlike.status_code == 400
-        assert "[1, 7], [1, 6]" in unlike.json()["error"]
+        assert 'input "ids" [1, 7], input "mask" [1, 6]' in unlike.json()["error"]
 
 
 def test_requests_of_many_clients_go_together(tmp_path: Path) -> None:
