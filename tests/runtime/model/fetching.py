@@ -19,7 +19,7 @@ def sha(content: bytes) -> str:
 
 def fetch(folder: Path, uri: str, secret: Mapping[str, str] | None = None, **fields: Any) -> Fetched:
     progress = fields.pop("progress", None)
-    (folder / "credentials").mkdir(exist_ok=True)
+    (folder / "credentials").mkdir(parents=True, exist_ok=True)
     for name, content in (secret or {}).items():
         (folder / "credentials" / name).write_text(content)
     return fetch_model(

@@ -1,11 +1,12 @@
 """A file server that can be as unreliable as the real ones."""
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.runtime.model.loopback import answering
 
 
 @dataclass
@@ -78,19 +79,5 @@ def serving(server: FileServer) -> Iterator[FileServer]:
         def log_message(self, *args: object) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *args: object) -> None:
-            """A client that hangs up is no news here."""
-
-    http = Server(("127.0.0.1", 0), Handler)
-    server.port = http.server_address[1]
-    thread = threading.Thread(target=http.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with answering(Handler) as server.port:
         yield server
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()

@@ -3,14 +3,14 @@
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.runtime.model.file_server import FileServer, serving
+from tests.runtime.model.loopback import answering
 
 TOKEN = "hf_canary4711"
 PAGE = 3
@@ -128,23 +128,8 @@ def serving_hub(hub: HubServer) -> Iterator[HubServer]:
         def log_message(self, *args: object) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *args: object) -> None:
-            """A client that hangs up is no news here."""
-
-    http = Server(("127.0.0.1", 0), Handler)
-    hub.port = http.server_address[1]
-    thread = threading.Thread(target=http.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        with serving(hub.content):
-            yield hub
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()
+    with answering(Handler) as hub.port, serving(hub.content):
+        yield hub
 
 
 def describe(name: str, content: bytes, repository: Repository) -> dict[str, object]:

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import oras.client
 import pytest
 
 from tests.models import write_adder
 from tests.registry import INDEX, MANIFEST, TAR, Pusher, sha, tar
+from tests.runtime.model.fetching import failure, fetch
 from tests.servers_fixture import Registry
 from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import ModelSource
-from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model.fetch import fetch_model
 from vinoserve_runtime.model.fetched import Fetched
 
@@ -31,25 +30,6 @@ def _no_login_of_mine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def onnx(tmp_path: Path) -> bytes:
     return write_adder(tmp_path / "source.onnx").read_bytes()
-
-
-def fetch(folder: Path, uri: str, secret: dict[str, str] | None = None, **fields: Any) -> Fetched:
-    credentials = folder / "credentials"
-    for key, value in (secret or {}).items():
-        credentials.mkdir(parents=True, exist_ok=True)
-        (credentials / key).write_text(value)
-    return fetch_model(
-        ModelSource(uri=uri, name="m", version="1", **fields),
-        model_dir=folder / "models",
-        claim_dir=folder / "claim",
-        credentials_dir=credentials,
-    )
-
-
-def failure(folder: Path, uri: str, secret: dict[str, str] | None = None, **fields: Any) -> StartupError:
-    with pytest.raises(StartupError) as caught:
-        fetch(folder, uri, secret, **fields)
-    return caught.value
 
 
 def names(fetched: Fetched) -> list[str]:
