@@ -23,6 +23,7 @@ class AcceptedReason(StrEnum):
     INVALID_PROPERTY = "InvalidProperty"
     ACCELERATOR_CLASS_NOT_FOUND = "AcceleratorClassNotFound"
     AMBIGUOUS_DEFAULT_CLASS = "AmbiguousDefaultClass"
+    NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
     NOT_RENDERABLE = "NotRenderable"
 
 

@@ -69,6 +69,7 @@ def test_fields_that_users_write_are_described() -> None:
     known = (
         "spec.podTemplate.affinity.",
         "spec.podTemplate.topologySpreadConstraints[].",
+        "spec.allowedNamespaces.selector.",
         "spec.resources.",
         "spec.properties.AUTO.PERF_CURVE_TABLE.",
     )

@@ -247,3 +247,80 @@ def test_rendering_leaves_its_input_alone() -> None:
     before = copy.deepcopy(raw)
     render([read_service(raw)])
     assert raw == before
+
+
+# --- which namespaces may use a class
+
+
+LABELS = {"gpu": "yes", "tier": "gold"}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "may"),
+    [
+        (None, True),
+        ({"names": ["default"]}, True),
+        ({"names": ["other", "default"]}, True),
+        ({"names": ["other"]}, False),
+        ({"selector": {}}, True),
+        ({"selector": {"matchLabels": {"gpu": "yes"}}}, True),
+        ({"selector": {"matchLabels": {"gpu": "yes", "tier": "silver"}}}, False),
+        ({"names": ["default"], "selector": {"matchLabels": {"gpu": "no"}}}, True),
+        ({"names": ["other"], "selector": {"matchLabels": {"gpu": "yes"}}}, True),
+        ({"selector": {"matchExpressions": [{"key": "tier", "operator": "In", "values": ["gold"]}]}}, True),
+        ({"selector": {"matchExpressions": [{"key": "tier", "operator": "In", "values": ["tin"]}]}}, False),
+        ({"selector": {"matchExpressions": [{"key": "none", "operator": "In", "values": ["x"]}]}}, False),
+        ({"selector": {"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["tin"]}]}}, True),
+        (
+            {"selector": {"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["gold"]}]}},
+            False,
+        ),
+        ({"selector": {"matchExpressions": [{"key": "none", "operator": "NotIn", "values": ["x"]}]}}, True),
+        ({"selector": {"matchExpressions": [{"key": "gpu", "operator": "Exists"}]}}, True),
+        ({"selector": {"matchExpressions": [{"key": "none", "operator": "Exists"}]}}, False),
+        ({"selector": {"matchExpressions": [{"key": "none", "operator": "DoesNotExist"}]}}, True),
+        ({"selector": {"matchExpressions": [{"key": "gpu", "operator": "DoesNotExist"}]}}, False),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False], ids=["named", "default"])
+def test_a_class_is_for_the_namespaces_that_it_allows(
+    allowed: Object | None, *, may: bool, named: bool
+) -> None:
+    spec = {"accelerators": [{"class": "intel-gpu"}]} if named else {}
+    accelerator = make_class(**({"allowedNamespaces": allowed} if allowed is not None else {}))
+    inventory = make_inventory(accelerator, namespaces={"default": LABELS})
+    if may:
+        assert pod_of(make(inventory, targetDevice="GPU", **spec))["containers"][0]["resources"]
+    else:
+        error = refusal(inventory, targetDevice="GPU", **spec)
+        assert error.reason == "NamespaceNotAllowed"
+        assert str(error).startswith("spec.accelerators[0].class:" if named else "spec.accelerators:")
+
+
+def test_who_may_not_use_a_class_is_told_who_may_and_what_else_there_is() -> None:
+    closed = make_class(
+        allowedNamespaces={
+            "names": ["a", "b"],
+            "selector": {
+                "matchLabels": {"gpu": "yes"},
+                "matchExpressions": [
+                    {"key": "tier", "operator": "In", "values": ["gold", "tin"]},
+                    {"key": "banned", "operator": "DoesNotExist"},
+                ],
+            },
+        }
+    )
+    inventory = make_inventory(closed, make_class("shared", default=False), namespaces={})
+    told = str(refusal(inventory, targetDevice="GPU"))
+    assert "is not for namespace default but for a, b and namespaces with the labels" in told
+    assert "gpu=yes,tier in (gold,tin),!banned" in told
+    assert "name one that is (shared)" in told
+    many = make_class(allowedNamespaces={"names": [f"team-{i}" for i in range(10)]})
+    assert "team-7 and 2 others;" in str(refusal(make_inventory(many, namespaces={}), targetDevice="GPU"))
+    alone = refusal(make_inventory(closed, namespaces={}), targetDevice="GPU")
+    assert "none of type GPU is, or ask the cluster's admin" in str(alone)
+
+
+def test_without_a_cluster_nobody_judges_namespaces() -> None:
+    inventory = make_inventory(make_class(allowedNamespaces={"names": ["other"]}))
+    assert make(inventory, targetDevice="GPU").deployment

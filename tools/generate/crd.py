@@ -25,6 +25,7 @@ _SETS: Final = (
     "spec.hostPath.paths",
     "spec.hostPath.libraries",
     "spec.renderGroups",
+    "spec.allowedNamespaces.names",
 )
 
 

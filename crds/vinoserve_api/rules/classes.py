@@ -12,6 +12,7 @@ PLUGIN_MISSING = "access DevicePlugin needs devicePlugin.resourceName, such as g
 PLUGIN_UNUSED = "devicePlugin goes with access DevicePlugin; remove it"
 PATHS_MISSING = "access HostPath needs hostPath.paths, such as /dev/dri"
 PATHS_UNUSED = "hostPath goes with access HostPath; remove it, or write access: HostPath"
+NAMESPACES_MISSING = "write names, a selector, or both; leave allowedNamespaces out to allow every namespace"
 NO_PARENT = "has '..' in it; write the path without it"
 
 
@@ -33,6 +34,11 @@ def check_class_spec(spec: AcceleratorClassSpec) -> Iterator[Problem]:
                 if ".." in path.split("/"):
                     yield Problem(f"spec.hostPath.{field}[{i}]", NO_PARENT)
     yield from check_unique(spec.render_groups or (), "spec.renderGroups")
+    allowed = spec.allowed_namespaces
+    if allowed is not None:
+        if allowed.names is None and allowed.selector is None:
+            yield Problem("spec.allowedNamespaces", NAMESPACES_MISSING)
+        yield from check_unique(allowed.names or (), "spec.allowedNamespaces.names")
     yield from check_scheduling(spec)
 
 
@@ -49,5 +55,6 @@ CEL = (
         CelRule(f"spec.hostPath.{field}[]", "!('..' in self.split('/'))", NO_PARENT)
         for field in ("paths", "libraries")
     ),
+    CelRule("spec.allowedNamespaces", "has(self.names) || has(self.selector)", NAMESPACES_MISSING),
     *make_rules(AcceleratorClassSpec),
 )

@@ -8,6 +8,7 @@ from vinoserve_api.v1alpha1.accelerator_class import (
     AcceleratorClass,
     AcceleratorClassSpec,
     AcceleratorClassStatus,
+    AllowedNamespaces,
     DevicePluginAccess,
     HostPathAccess,
 )
@@ -120,6 +121,7 @@ __all__ = [
     "AcceleratorClassStatus",
     "AcceleratorRequest",
     "Affinity",
+    "AllowedNamespaces",
     "AnnotationMap",
     "Batching",
     "Cache",

@@ -7,9 +7,9 @@ from pydantic import Field
 from vinoserve_api.base import Document
 from vinoserve_api.fields import Matches
 from vinoserve_api.v1alpha1.metadata import ClusterObjectMeta
-from vinoserve_api.v1alpha1.scheduling import Toleration
+from vinoserve_api.v1alpha1.scheduling import LabelSelector, Toleration
 from vinoserve_api.v1alpha1.status import Condition, StatusDocument
-from vinoserve_api.v1alpha1.values import DeviceType, LabelMap, ObjectName
+from vinoserve_api.v1alpha1.values import DeviceType, LabelMap, NamespaceName, ObjectName
 
 
 class DevicePluginAccess(Document):
@@ -58,6 +58,17 @@ class HostPathAccess(Document):
     )
 
 
+class AllowedNamespaces(Document):
+    """A namespace that either of the two names."""
+
+    names: Annotated[tuple[NamespaceName, ...], Field(min_length=1, max_length=128)] | None = Field(
+        None, description="These, by name."
+    )
+    selector: LabelSelector | None = Field(
+        None, description="Those with these labels, which admins give to namespaces; {} selects all of them."
+    )
+
+
 class AcceleratorClassSpec(Document):
     device_type: DeviceType = Field(description="Which of OpenVINO's devices this class gives.")
     access: Literal["DevicePlugin", "HostPath"] = Field(
@@ -78,6 +89,10 @@ class AcceleratorClassSpec(Document):
         (), description="Taints of the nodes that have the device."
     )
     runtime_class_name: ObjectName | None = Field(None, description="RuntimeClass of the pods.")
+    allowed_namespaces: AllowedNamespaces | None = Field(
+        None,
+        description="Namespaces whose InferenceServices may use this class; left out: all of them. Pods that run already are left alone.",
+    )
 
 
 class AcceleratorClassStatus(StatusDocument):

@@ -52,6 +52,14 @@ DnsLabel = Annotated[
         "is not a name; write lower case letters, digits and '-', a letter first, at most 63 characters",
     ),
 ]
+NamespaceName = Annotated[
+    str,
+    Field(max_length=63),
+    Matches(
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        "is not the name of a namespace; write lower case letters, digits and '-', at most 63 characters",
+    ),
+]
 ObjectName = Annotated[
     str,
     Field(max_length=253),

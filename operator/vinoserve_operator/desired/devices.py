@@ -14,6 +14,7 @@ from vinoserve_api.v1alpha1 import (
     InferenceService,
     Toleration,
 )
+from vinoserve_operator.desired.namespaces import describe_allowed, may_use
 from vinoserve_operator.errors import NotRenderableError
 
 _FIELD: Final = "spec.accelerators"
@@ -24,12 +25,19 @@ class Inventory:
     """What the cluster has to offer.
 
     `invalid` says what is wrong with classes that can't be read, by name; `render_groups` are the gids that the nodes
-    of a class are labelled with, by class.
+    of a class are labelled with, by class; `namespaces` are the namespaces' labels, None where there is no cluster to
+    look at: then it isn't judged who may use a class.
     """
 
     classes: Mapping[str, AcceleratorClass] = field(default_factory=dict)
     invalid: Mapping[str, str] = field(default_factory=dict)
     render_groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    namespaces: Mapping[str, Mapping[str, str]] | None = None
+
+    def may_use(self, accelerator: AcceleratorClass, service: InferenceService) -> bool:
+        """Whether the service's namespace may use the class."""
+        namespace = service.metadata.namespace or ""
+        return self.namespaces is None or may_use(accelerator, namespace, self.namespaces.get(namespace, {}))
 
 
 @dataclass(frozen=True)
@@ -109,9 +117,40 @@ def make_device_access(
 def _choose(service: InferenceService, inventory: Inventory) -> list[tuple[AcceleratorClass, int]]:
     requests = service.spec.accelerators
     if requests is not None:
-        return [(_find(f"{_FIELD}[{i}].class", r, inventory), r.count) for i, r in enumerate(requests)]
-    needed = parse_target(service.spec.target_device).units()
-    return [(_find_default(kind, service, inventory), count) for kind, count in sorted(needed.items())]
+        chosen = [
+            (f"{_FIELD}[{i}].class", _find(f"{_FIELD}[{i}].class", r, inventory), r.count)
+            for i, r in enumerate(requests)
+        ]
+    else:
+        needed = parse_target(service.spec.target_device).units()
+        chosen = [
+            (_FIELD, _find_default(kind, service, inventory), count) for kind, count in sorted(needed.items())
+        ]
+    refused = [
+        _refuse_namespace(path, accelerator, service, inventory)
+        for path, accelerator, _ in chosen
+        if not inventory.may_use(accelerator, service)
+    ]
+    if refused:
+        raise NotRenderableError(AcceptedReason.NAMESPACE_NOT_ALLOWED, refused)
+    return [(accelerator, count) for _, accelerator, count in chosen]
+
+
+def _refuse_namespace(
+    path: str, accelerator: AcceleratorClass, service: InferenceService, inventory: Inventory
+) -> Problem:
+    kind = accelerator.spec.device_type
+    others = [
+        name
+        for name, c in sorted(inventory.classes.items())
+        if c.spec.device_type == kind and inventory.may_use(c, service)
+    ]
+    instead = f"name one that is ({', '.join(others)})" if others else f"none of type {kind} is"
+    return Problem(
+        path,
+        f"AcceleratorClass {accelerator.metadata.name} is not for namespace {service.metadata.namespace} but for "
+        f"{describe_allowed(accelerator)}; {instead}, or ask the cluster's admin to add the namespace to its allowedNamespaces",
+    )
 
 
 def _find(path: str, request: AcceleratorRequest, inventory: Inventory) -> AcceleratorClass:
