@@ -8,6 +8,7 @@ import pytest
 
 from tools.devcluster import certs, configs
 from tools.devcluster.layout import Build, Cluster, make_cluster
+from tools.devcluster.record import Record
 from tools.toolbox.errors import ToolError
 
 BUILD = Build(Path("/cache/devcluster/0123"))
@@ -45,15 +46,18 @@ def test_kubelet_keeps_to_the_cgroup_that_down_removes() -> None:
 
 
 def test_hundreds_of_services_have_addresses_and_pods_room() -> None:
-    commands = configs.make_commands(CLUSTER, None)
+    commands = configs.make_commands(CLUSTER, Record("", 0, "xe", None))
     assert "--service-cluster-ip-range=10.0.0.0/16" in commands["kube-apiserver"]
     assert configs.make_kubelet(CLUSTER)["maxPods"] == 250
 
 
 @pytest.mark.parametrize("driver", ["xe", "i915"])
 def test_device_plugin_offers_the_driver_it_was_asked_for(driver: str) -> None:
-    assert f"gpu.intel.com/{driver}" in configs.make_commands(CLUSTER, driver)["gpu-plugin"]
-    assert "gpu-plugin" not in configs.make_commands(CLUSTER, None)
+    commands = configs.make_commands(CLUSTER, Record("", 2, driver, None, npus=1))
+    assert f"gpu.intel.com/{driver}" in commands["gpu-plugin"]
+    assert "npu.intel.com/accel" in commands["npu-plugin"]
+    assert "gpu-dra" not in commands
+    assert "gpu-plugin" not in configs.make_commands(CLUSTER, Record("", 0, "xe", None))
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a/b", "..", "a" * 33])

@@ -82,6 +82,17 @@ def test_gpu_nodes_are_numbered_like_real_ones(tmp_path: Path, gid: int | None, 
     assert (card / "device/driver").readlink().name == "xe"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="device nodes need root")
+def test_npu_nodes_are_like_real_ones(tmp_path: Path) -> None:
+    dev, sysclass = tmp_path / "dev", tmp_path / "class"
+    dev.mkdir()
+    sysclass.mkdir()
+    gpus.write_npus(1, 992, dev, sysclass)
+    node = (dev / "accel/accel0").stat()
+    assert (os.major(node.st_rdev), node.st_gid, stat.S_IMODE(node.st_mode)) == (261, 992, 0o660)
+    assert (sysclass / "accel/accel0/device/driver").readlink().name == "intel_vpu"
+
+
 def test_down_finds_what_run_started_although_the_cluster_died(tmp_path: Path) -> None:
     cluster = Cluster("try", tmp_path)
     env = {**os.environ, "VINOSERVE_DEVCLUSTER": str(tmp_path)}

@@ -119,6 +119,7 @@ def make_steps(build: Build) -> list[Step]:
         ),
         program("bin/pause", "pause", 2, KUBERNETES, "./pause"),
         program("bin/gpu-plugin", "device plugin", 8, KUBERNETES, "./gpuplugin"),
+        program("bin/gpu-dra", "DRA driver", 8, KUBERNETES, "./gpudra"),
         from_containerd("containerd", 46),
         from_containerd("containerd-shim-runc-v2", 3),
         from_containerd("ctr", 4),

@@ -10,6 +10,7 @@ from tools.devcluster.build import build_programs
 from tools.devcluster.gpus import DRIVERS
 from tools.devcluster.host import check_host
 from tools.devcluster.layout import make_cluster
+from tools.devcluster.record import Record
 from tools.toolbox.errors import ToolError, run_main
 from tools.toolbox.progress import say
 
@@ -33,7 +34,7 @@ def run_command() -> int:
         case "build":
             say(f"programs are in {build_programs().root}")
         case "up":
-            lifecycle.up(cluster, options.gpus, options.gpu_driver, options.gpu_gid)
+            lifecycle.up(cluster, make_wanted(options))
         case "down":
             lifecycle.down(cluster)
         case "status" if options.json:
@@ -77,6 +78,14 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="GID",
         help="group of the GPUs' nodes, mode 660; without it anyone may open them",
     )
+    up.add_argument(
+        "--gpu-dra",
+        action="store_true",
+        help="a DRA driver offers the GPUs too: DeviceClass and ResourceSlices of gpu.intel.com",
+    )
+    up.add_argument(
+        "--npus", type=int, metavar="N", choices=range(3), help="Intel NPUs that the node shows, 0 to 2"
+    )
     commands.add_parser("down", help="end the cluster and leave nothing behind")
     state = commands.add_parser("status", help="what runs and what it costs; exit code 1 when it is down")
     state.add_argument(
@@ -95,6 +104,15 @@ def make_parser() -> argparse.ArgumentParser:
             "argv", nargs=argparse.REMAINDER, metavar="-- CMD..."
         )
     return parser
+
+
+def make_wanted(options: argparse.Namespace) -> Record | None:
+    """None where no option says what the node shall have: then an up cluster will do as it is."""
+    if options.gpus is None and options.npus is None:
+        return None
+    return Record(
+        "", options.gpus or 0, options.gpu_driver, options.gpu_gid, options.gpu_dra, options.npus or 0
+    )
 
 
 def need_command(argv: list[str]) -> list[str]:

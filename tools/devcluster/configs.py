@@ -15,6 +15,7 @@ from tools.devcluster.layout import (
     Build,
     Cluster,
 )
+from tools.devcluster.record import Record
 
 #: where kubelet looks for flex volume plugins: its default would make a folder in the host's /usr/libexec
 VOLUME_PLUGINS = "/var/lib/kubelet/volumeplugins"
@@ -28,6 +29,7 @@ def make_files(build: Build, cluster: Cluster) -> dict[str, str]:
         "kubelet.json": json.dumps(make_kubelet(cluster), indent=1),
         "Corefile": make_corefile(cluster),
         "coredns-rbac.json": json.dumps(make_coredns_rbac(), indent=1),
+        "device-class.json": json.dumps(make_device_class(), indent=1),
     }
 
 
@@ -150,7 +152,18 @@ def make_coredns_rbac() -> dict[str, Any]:
     }
 
 
-def make_commands(cluster: Cluster, gpu_driver: str | None) -> dict[str, list[str]]:
+def make_device_class() -> dict[str, Any]:
+    """As the installation of Intel's DRA driver brings it; its extendedResourceName is optional there too."""
+    selector = {"cel": {"expression": "device.driver == 'gpu.intel.com'"}}
+    return {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "DeviceClass",
+        "metadata": {"name": "gpu.intel.com"},
+        "spec": {"selectors": [selector], "extendedResourceName": "intel.com/gpu"},
+    }
+
+
+def make_commands(cluster: Cluster, record: Record) -> dict[str, list[str]]:
     """Program -> command line, in the order they start. The log of each is `log/PROGRAM.log`."""
     pki, state = cluster.pki, cluster.state
 
@@ -205,9 +218,14 @@ def make_commands(cluster: Cluster, gpu_driver: str | None) -> dict[str, list[st
         ],
         "coredns": ["coredns", "-conf", f"{cluster.etc}/Corefile", "-quiet"],
     }
-    if gpu_driver:
-        resource = f"gpu.intel.com/{gpu_driver}"
-        commands["gpu-plugin"] = ["gpu-plugin", "-resource", resource, "-unhealthy", str(cluster.sick_gpus)]
+    sick = ["-unhealthy", str(cluster.sick_gpus)]
+    if record.gpus:
+        commands["gpu-plugin"] = ["gpu-plugin", "-resource", f"gpu.intel.com/{record.gpu_driver}", *sick]
+    if record.gpu_dra:
+        commands["gpu-dra"] = ["gpu-dra", "-kubeconfig", str(cluster.kubeconfig), "-node", NODE, *sick]
+    if record.npus:
+        resource = "npu.intel.com/accel"
+        commands["npu-plugin"] = ["gpu-plugin", "-resource", resource, "-devices", "/dev/accel", *sick]
     return commands
 
 

@@ -38,11 +38,11 @@ def main() -> None:
     build = Build(Path(record.build))
     os.environ["PATH"] = f"{build.bin}:{build.debian / 'usr/sbin'}:{os.environ['PATH']}"
     make_mounts(cluster)
-    if record.gpus:
-        gpus.create(record.gpus, record.gpu_driver, record.gpu_gid, cluster.state / "gpus")
+    if record.gpus or record.npus:
+        gpus.create(record, cluster.state / "gpus")
     make_network()
     cgroups.create(cluster.cgroup)
-    supervise(cluster, make_commands(cluster, record.gpu_driver if record.gpus else None))
+    supervise(cluster, make_commands(cluster, record))
 
 
 def make_mounts(cluster: Cluster) -> None:
@@ -92,7 +92,9 @@ def supervise(cluster: Cluster, commands: dict[str, list[str]]) -> None:
     while not api_ready(cluster):
         reap(cluster, running, commands)
         time.sleep(0.1)
-    apply_rbac(cluster)
+    apply_first(cluster, "coredns-rbac.json")
+    if "gpu-dra" in commands:
+        apply_first(cluster, "device-class.json")
     for name in commands.keys() - set(first):
         running[start(cluster, name, commands[name])] = name
     while True:
@@ -135,8 +137,9 @@ def api_ready(cluster: Cluster) -> bool:
         return False
 
 
-def apply_rbac(cluster: Cluster) -> None:
-    file = cluster.etc / "coredns-rbac.json"
+def apply_first(cluster: Cluster, name: str) -> None:
+    """What a program of the node expects to be there."""
+    file = cluster.etc / name
     command: list[str | Path] = ["kubectl", f"--kubeconfig={cluster.kubeconfig}", "apply", "-f", file]
     env = {**os.environ, "KUBECACHEDIR": str(cluster.state / "cache")}
     print(run(command, env=env).stdout, flush=True)

@@ -29,15 +29,18 @@ REPOSITORY = Path(__file__).parents[2]
 WAIT = 180  # seconds that one thing may take to become ready on a busy machine
 
 
-def up(cluster: Cluster, gpus: int | None, gpu_driver: str, gpu_gid: int | None) -> None:
-    """Return when the node is Ready, its DNS answers and its GPUs are allocatable. `gpus` None: none, or what is up."""
+NO_DEVICES = Record("", 0, "xe", None)
+
+
+def up(cluster: Cluster, asked: Record | None) -> None:
+    """Return when the node is Ready, its DNS answers and its devices are allocatable. `asked` None: none, or what is up."""
     check_host()
     build = build_programs()
-    wanted = Record(str(build.root), gpus or 0, gpu_driver, gpu_gid)
+    wanted = dataclasses.replace(asked or NO_DEVICES, build=str(build.root))
     with lock(lock_file(cluster)):
         record = Record.find(cluster)
         if record and record.is_alive(cluster):
-            if gpus is not None and not record.has_same_options(wanted):
+            if asked and not record.has_same_options(wanted):
                 raise ToolError(
                     f"cluster {cluster.name} is up with {record.gpu_text}, asked for {wanted.gpu_text}: take it down first"
                 )
@@ -103,8 +106,8 @@ def wait_ready(cluster: Cluster, record: Record) -> None:
             lambda: succeeds(in_network(record, kubectl(cluster, "get", "sa", "default"))),
         ),
     ]
-    if record.gpus:
-        waits.append((record.gpu_text, 1, lambda: count_gpus(cluster, record) == record.gpus))
+    if record.gpus or record.npus:
+        waits.append((record.gpu_text, 1, lambda: has_devices(cluster, record)))
     progress = Progress(len(waits))
     for what, seconds, condition in waits:
         with progress.step(what, seconds):
@@ -122,10 +125,12 @@ def wait_for(cluster: Cluster, record: Record, what: str, condition: Callable[[]
 
 
 def is_ready(cluster: Cluster, record: Record) -> bool:
-    gpus_there = not record.gpus or count_gpus(cluster, record) == record.gpus
     service_account = in_network(record, kubectl(cluster, "get", "sa", "default"))
     return (
-        is_node_ready(cluster, record) and gpus_there and is_dns_ready(record) and succeeds(service_account)
+        is_node_ready(cluster, record)
+        and has_devices(cluster, record)
+        and is_dns_ready(record)
+        and succeeds(service_account)
     )
 
 
@@ -141,10 +146,20 @@ def is_dns_ready(record: Record) -> bool:
     )
 
 
-def count_gpus(cluster: Cluster, record: Record) -> int:
-    """Those that kubelet knows of; a sick one is among them."""
-    capacity = get_node_status(cluster, record).get("capacity", {})
-    return int(capacity.get(f"gpu.intel.com/{record.gpu_driver}", 0))
+def has_devices(cluster: Cluster, record: Record) -> bool:
+    """Whether kubelet knows of all devices that were asked for, sick or not, and the DRA driver has told of its."""
+    wanted = {f"gpu.intel.com/{record.gpu_driver}": record.gpus, "npu.intel.com/accel": record.npus}
+    if any(wanted.values()):
+        capacity = get_node_status(cluster, record).get("capacity", {})
+        if any(int(capacity.get(resource, 0)) < count for resource, count in wanted.items()):
+            return False
+    return (
+        not record.gpu_dra
+        or "node1"
+        in in_network(
+            record, kubectl(cluster, "get", "resourceslices", "-o", "jsonpath={.items[*].spec.nodeName}")
+        ).stdout
+    )
 
 
 def get_node_status(cluster: Cluster, record: Record) -> dict[str, Any]:

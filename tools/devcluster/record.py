@@ -16,6 +16,8 @@ class Record:
     gpus: int
     gpu_driver: str
     gpu_gid: int | None
+    gpu_dra: bool = False
+    npus: int = 0
     pid: int = 0
     netns: int = 0
 
@@ -42,13 +44,15 @@ class Record:
 
     @property
     def gpu_text(self) -> str:
+        npus = f" and {self.npus} npu.intel.com/accel" if self.npus else ""
         if not self.gpus:
-            return "no GPUs"
+            return "no GPUs" + npus
         group = "" if self.gpu_gid is None else f" of group {self.gpu_gid}"
-        return f"{self.gpus} gpu.intel.com/{self.gpu_driver}{group}"
+        dra = ", also by DRA" if self.gpu_dra else ""
+        return f"{self.gpus} gpu.intel.com/{self.gpu_driver}{group}{dra}{npus}"
 
     def has_same_options(self, other: "Record") -> bool:
-        keys = ("gpus", "gpu_driver", "gpu_gid") if self.gpus else ("gpus",)
+        keys = ("gpus", "npus", *(("gpu_driver", "gpu_gid", "gpu_dra") if self.gpus else ()))
         return all(getattr(self, key) == getattr(other, key) for key in keys)
 
 
