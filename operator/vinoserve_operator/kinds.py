@@ -38,8 +38,15 @@ CONFIG_MAP: Final = Kind("", "v1", "ConfigMap", "configmaps", owned=True)
 POD: Final = Kind("", "v1", "Pod", "pods", owned=True)
 NODE: Final = Kind("", "v1", "Node", "nodes", namespaced=False)
 
-WATCHED: Final = (INFERENCE_SERVICE, ACCELERATOR_CLASS, DEPLOYMENT, SERVICE, CONFIG_MAP, POD, NODE)
+POD_DISRUPTION_BUDGET: Final = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", owned=True)
+
 CHILDREN: Final = (CONFIG_MAP, SERVICE, DEPLOYMENT)
+"""What every service has, by its own name."""
+
+EXTRAS: Final = (POD_DISRUPTION_BUDGET,)
+"""What some services have, by any name: made while the spec calls for it, deleted when it does no more."""
+
+WATCHED: Final = (INFERENCE_SERVICE, ACCELERATOR_CLASS, *CHILDREN, *EXTRAS, POD, NODE)
 
 REPLICA_SET: Final = Kind("apps", "v1", "ReplicaSet", "replicasets", owned=True)
 EVENT: Final = Kind("events.k8s.io", "v1", "Event", "events")

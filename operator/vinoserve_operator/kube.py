@@ -84,6 +84,14 @@ class Kube:
         """Server-side apply of the status alone. With a uid in `metadata` it never reaches a namesake."""
         return await self._apply(wanted, "/status")
 
+    async def delete(self, found: Object) -> None:
+        """Delete this very object, not a namesake made meanwhile; one that is gone already is as it shall be."""
+        self._check_writer()
+        ref = make_ref(BY_NAME[found["kind"]], found)
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": found["metadata"]["uid"]}}
+        with contextlib.suppress(GoneError):
+            await self._call("DELETE", ref.kind.make_path(ref.namespace, ref.name), {}, body=body)
+
     async def create_event(self, event: Object) -> None:
         """Its name says what it tells: one that is there already is the same."""
         self._check_writer()

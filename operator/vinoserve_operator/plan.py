@@ -1,17 +1,39 @@
 """What has to be written, given what is there: nothing where both say the same."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from vinoserve_api.quantity import quantity_value
 from vinoserve_operator.desired.names import RENDERED_ANNOTATION
 
 Object = dict[str, Any]
+Key = tuple[str, str]
+"""Kind and name: what tells the children of one service from each other."""
 
 
-def make_plan(desired: Iterable[Object], observed: Mapping[str, Object]) -> list[Object]:
-    """The objects to apply, in the order given; `observed` are the present ones by kind."""
-    return [wanted for wanted in desired if not is_settled(wanted, observed.get(wanted["kind"]))]
+def make_key(child: Object) -> Key:
+    return child["kind"], child["metadata"]["name"]
+
+
+def make_plan(desired: Iterable[Object], observed: Iterable[Object]) -> list[Object]:
+    """The objects to apply, in the order given; `observed` are the present children."""
+    present = {make_key(child): child for child in observed}
+    return [wanted for wanted in desired if not is_settled(wanted, present.get(make_key(wanted)))]
+
+
+def find_superfluous(desired: Iterable[Object], extras: Collection[Object], owner: str) -> list[Object]:
+    """Those of the present `extras` that are wanted no more; what `owner` (a uid) doesn't control is somebody else's."""
+    wanted = {make_key(child) for child in desired}
+    return [
+        extra
+        for extra in extras
+        if make_key(extra) not in wanted
+        and not extra["metadata"].get("deletionTimestamp")
+        and any(
+            reference.get("controller") and reference["uid"] == owner
+            for reference in extra["metadata"].get("ownerReferences") or ()
+        )
+    ]
 
 
 def is_settled(wanted: Object, present: Object | None) -> bool:

@@ -34,6 +34,7 @@ from vinoserve_operator.kinds import (
     CHILDREN,
     CONFIG_MAP,
     DEPLOYMENT,
+    EXTRAS,
     INFERENCE_SERVICE,
     NODE,
     POD,
@@ -41,10 +42,11 @@ from vinoserve_operator.kinds import (
     Object,
     Ref,
     find_controller,
+    make_ref,
 )
 from vinoserve_operator.kube import Kube
 from vinoserve_operator.metrics import Metrics
-from vinoserve_operator.plan import make_plan
+from vinoserve_operator.plan import find_superfluous, make_key, make_plan
 from vinoserve_operator.recorder import Recorder
 from vinoserve_operator.reports import Reports
 from vinoserve_operator.status.accelerator import gather_render_groups, make_class_status
@@ -120,12 +122,14 @@ class Reconciler:
             return None
         again = None
         applied: list[str] = []
+        deleted: list[str] = []
         acceptance, children = self._desire(ref, raw)
         try:
             if children:
                 try:
                     kept = await self._gather_configs(ref, children)
                     await self._apply_children(raw, children.keep_configs(kept), applied)
+                    await self._delete_superfluous(ref, raw, children, deleted)
                 except RejectedError as error:
                     acceptance = Acceptance(AcceptedReason.NOT_RENDERABLE, str(error))
                     again = _REJECTED_AGAIN_SECONDS
@@ -134,13 +138,13 @@ class Reconciler:
             status = make_service_status(Look(raw, acceptance, deployment, pods, self._now()))
             await self._apply_status(ref, raw, status.dump(), status.conditions)
         except RetryableError as error:
-            error.progressed = bool(applied)
+            error.progressed = bool(applied or deleted)
             if isinstance(error, ConflictError):
                 await self._refresh(ref)
             raise
         finally:
-            if applied:
-                log.info("applied", object=str(ref), kinds=applied)
+            if applied or deleted:
+                log.info("applied", object=str(ref), kinds=applied, deleted=deleted)
         return again
 
     def _desire(self, ref: Ref, raw: Object) -> tuple[Acceptance, Children | None]:
@@ -206,22 +210,30 @@ class Reconciler:
 
     async def _apply_children(self, raw: Object, children: Children, applied: list[str]) -> None:
         """Apply what differs; `applied` gets the kinds that were, also of an attempt that ends in an error."""
-        metadata = raw["metadata"]
-        refs = {kind.name: Ref(kind, metadata["namespace"], metadata["name"]) for kind in CHILDREN}
-        observed = {name: found for name, ref in refs.items() if (found := self._cluster.get(ref))}
-        plan = make_plan(children, observed)
-        if any(wanted["kind"] not in observed for wanted in plan):
+        refs = {make_key(child): make_ref(BY_NAME[child["kind"]], child) for child in children}
+        observed = {key: found for key, ref in refs.items() if (found := self._cluster.get(ref))}
+        plan = make_plan(children, observed.values())
+        if any(make_key(wanted) not in observed for wanted in plan):
             await self._check_owner(raw)
         for wanted in plan:
-            ref = refs[wanted["kind"]]
-            present = observed.get(wanted["kind"]) or await self._kube.get(*ref)
+            ref = refs[make_key(wanted)]
+            present = observed.get(make_key(wanted)) or await self._kube.get(*ref)
             if present is not None:
                 _check_ours(present, raw)
-                wanted["metadata"]["uid"] = present["metadata"][
-                    "uid"
-                ]  # of one deleted meanwhile nothing is made
+                uid = present["metadata"]["uid"]
+                wanted["metadata"]["uid"] = uid  # of one deleted meanwhile nothing is made
             self._cluster.put(ref.kind, await self._kube.apply(wanted))
             applied.append(ref.kind.name)
+
+    async def _delete_superfluous(
+        self, ref: Ref, raw: Object, children: Children, deleted: list[str]
+    ) -> None:
+        """What the spec called for once; after all else, so that nothing is without it too early."""
+        extras = [extra for kind in EXTRAS for extra in self._cluster.gather_owned(kind, ref)]
+        for extra in find_superfluous(children, extras, raw["metadata"]["uid"]):
+            await self._kube.delete(extra)
+            self._cluster.drop(BY_NAME[extra["kind"]], extra)
+            deleted.append(extra["kind"])
 
     async def _check_owner(self, raw: Object) -> None:
         """Before anything is made: a deletion may have been missed, and then children would be made for nobody."""
@@ -235,14 +247,15 @@ class Reconciler:
 
     async def _refresh(self, ref: Ref) -> None:
         """After a conflict: what the caches hold of this service is not what is there."""
-        for kind in (INFERENCE_SERVICE, *CHILDREN):
-            child = Ref(kind, ref.namespace, ref.name)
+        named = [Ref(kind, ref.namespace, ref.name) for kind in (INFERENCE_SERVICE, *CHILDREN)]
+        extras = [make_ref(kind, extra) for kind in EXTRAS for extra in self._cluster.gather_owned(kind, ref)]
+        for child in (*named, *extras):
             fresh = await self._kube.get(*child)
             known = self._cluster.get(child)
             if fresh is not None:
-                self._cluster.put(kind, fresh)
+                self._cluster.put(child.kind, fresh)
             elif known is not None:
-                self._cluster.drop(kind, known)
+                self._cluster.drop(child.kind, known)
 
     async def _reconcile_class(self, ref: Ref) -> None:
         raw = self._cluster.get(ref)

@@ -17,7 +17,16 @@ from tests.operator.fakes.running import (
     settle,
 )
 from tests.operator.fakes.workloads import Workloads, make_report
-from vinoserve_operator.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, EVENT, INFERENCE_SERVICE, POD, SERVICE
+from vinoserve_operator.kinds import (
+    CHILDREN,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    EVENT,
+    INFERENCE_SERVICE,
+    POD,
+    POD_DISRUPTION_BUDGET,
+    SERVICE,
+)
 
 Object = dict[str, Any]
 
@@ -250,6 +259,29 @@ async def test_suspending_takes_the_pods_away_and_nothing_else(api: ApiServer, o
     await settle(operator, api)
     assert condition(api, "Stalled")["status"] == condition(api, "Reconciling")["status"] == "False"
     assert all(api.get(kind, "default", "resnet") for kind in CHILDREN)
+
+
+async def test_what_a_spec_calls_for_no_more_is_taken_away(api: ApiServer, operator: Running) -> None:
+    theirs = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {
+            "name": "theirs",
+            "labels": {"app.kubernetes.io/managed-by": "vinoserve", "app.kubernetes.io/instance": "resnet"},
+        },
+        "spec": {"maxUnavailable": 0},
+    }
+    api.put(theirs)
+    api.put(make_service(replicas=2))
+    await eventually(lambda: ready(api), api)
+    budget = api.get(POD_DISRUPTION_BUDGET, "default", "resnet")
+    assert budget["spec"]["maxUnavailable"] == 1
+    api.delete(POD_DISRUPTION_BUDGET, "default", "resnet")
+    await eventually(lambda: api.get(POD_DISRUPTION_BUDGET, "default", "resnet"), api)
+    edit(api, replicas=1)
+    await eventually(lambda: not api.get(POD_DISRUPTION_BUDGET, "default", "resnet"), api)
+    await settle(operator, api)
+    assert [found["metadata"]["name"] for found in api.gather(POD_DISRUPTION_BUDGET)] == ["theirs"]
 
 
 async def test_a_class_says_what_the_nodes_offer(api: ApiServer, operator: Running) -> None:

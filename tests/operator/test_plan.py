@@ -43,7 +43,7 @@ def test_what_the_api_server_and_others_add_is_no_difference() -> None:
     served["spec"]["template"]["spec"]["containers"][0]["resources"] = {
         "limits": {"cpu": "1", "memory": "2Gi"}
     }
-    assert make_plan([made], {"Deployment": served}) == []
+    assert make_plan([made], [served]) == []
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,18 @@ def test_a_change_of_what_is_ours_is_a_difference(change: Any) -> None:
     made = make_deployment()
     served = as_served(made)
     change(served)
-    assert make_plan([made], {"Deployment": served}) == [made]
+    assert make_plan([made], [served]) == [made]
 
 
 def test_a_field_that_is_rendered_no_more_is_a_difference() -> None:
     served = as_served(make_deployment(podTemplate={"priorityClassName": "high"}))
     made = make_deployment()
-    assert make_plan([made], {"Deployment": served}) == [made]
+    assert make_plan([made], [served]) == [made]
 
 
 def test_what_is_missing_is_made() -> None:
     made = make_deployment()
-    assert make_plan([made], {}) == [made]
+    assert make_plan([made], []) == [made]
 
 
 JSON = st.recursive(

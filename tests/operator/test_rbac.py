@@ -8,7 +8,7 @@ import pytest
 from tests.operator.fakes.api_server import ApiServer
 from tests.operator.fakes.running import condition, eventually, make_class, make_service, run_operator, settle
 from tests.operator.fakes.workloads import Workloads
-from vinoserve_operator.kinds import INFERENCE_SERVICE
+from vinoserve_operator.kinds import INFERENCE_SERVICE, POD_DISRUPTION_BUDGET
 
 ROLES = Path(__file__).parents[2] / "charts/vinoserve/templates/rbac.yaml"
 RULE = re.compile(
@@ -48,6 +48,8 @@ async def used(api: ApiServer, workloads: Workloads, kubeconfig: Path) -> set[tu
             api.put(make_service(targetDevice="GPU"))
             await eventually(lambda: condition(api, "Ready").get("status") == "True", api)
             found = api.get(INFERENCE_SERVICE, "default", "resnet")
+            api.put({**found, "spec": {**found["spec"], "replicas": 2}})
+            await eventually(lambda: bool(api.gather(POD_DISRUPTION_BUDGET)), api)
             api.put({**found, "spec": {**found["spec"], "hints": {"performanceMode": "LATENCY"}}})
             await eventually(lambda: ("list", "apps", "replicasets") in api.verbs, api)
             await settle(operator, api)

@@ -1,6 +1,6 @@
-"""`make_children`: the ConfigMap, the Service and the Deployment of an InferenceService."""
+"""`make_children`: the ConfigMap, the Service, the Deployment of an InferenceService, and what else it calls for."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -21,11 +21,14 @@ class Children:
     config_map: Object
     service: Object
     deployment: Object
+    extras: tuple[Object, ...]
+    """Of the kinds in `kinds.EXTRAS`."""
+
     config: str
     """Digest of the RuntimeConfig, which pods carry as an annotation."""
 
     def __iter__(self) -> Iterator[Object]:
-        return iter((self.config_map, self.service, self.deployment))
+        return iter((self.config_map, self.service, *self.extras, self.deployment))
 
     def keep_configs(self, kept: dict[str, str]) -> Self:
         """With keys of the present ConfigMap that pods of older generations still mount."""
@@ -67,8 +70,15 @@ def make_children(
             grpc_port=GRPC_PORT,
         ),
         deployment=make_deployment(service, access, common, config=digest, image=image),
+        extras=tuple(_make_extras(service, common)),
         config=digest,
     )
+
+
+def _make_extras(service: InferenceService, common: Mapping[str, object]) -> Iterator[Object]:
+    if service.spec.replicas > 1:
+        selector = make_selector(service.metadata.name)
+        yield render("poddisruptionbudget.yaml.j2", **common, selector=selector)
 
 
 def make_owner(service: InferenceService) -> Object:

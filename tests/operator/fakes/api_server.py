@@ -234,7 +234,13 @@ class ApiServer:
         return web.json_response(answer)
 
     def _note_verb(self, method: str, kind: Kind, name: str, subresource: str, *, watching: bool) -> None:
-        verb = {"GET": "get" if name else "list", "POST": "create", "PATCH": "patch", "PUT": "update"}[method]
+        verb = {
+            "GET": "get" if name else "list",
+            "POST": "create",
+            "PATCH": "patch",
+            "PUT": "update",
+            "DELETE": "delete",
+        }[method]
         resource = "/".join(filter(None, (kind.plural, subresource)))
         self.verbs["watch" if watching else verb, kind.group, resource] += 1
         if method != "GET" and kind.name not in ("Lease", "Event"):
@@ -262,6 +268,12 @@ class ApiServer:
                 ):
                     raise ApiError(409, "the object has been modified")
                 return self._store(key, before, copy.deepcopy(body))
+            case "DELETE":
+                found = self._find(key)
+                if body.get("preconditions", {}).get("uid") not in (None, found["metadata"]["uid"]):
+                    raise ApiError(409, "Precondition failed: uid")
+                self.delete(*key)
+                return {"kind": "Status", "status": "Success"}
             case _:
                 return self._apply(request, key, subresource, body)
 

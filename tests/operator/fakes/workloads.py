@@ -51,7 +51,7 @@ class Workloads:
         metadata, template = deployment["metadata"], deployment["spec"]["template"]
         selector = deployment["spec"]["selector"]["matchLabels"].items()
         pods = [p for p in self.api.gather(POD) if selector <= p["metadata"]["labels"].items()]
-        for pod in pods:
+        for pod in list(pods):
             if pod["metadata"]["template"] != json.dumps(template, sort_keys=True):
                 self.api.delete(POD, metadata["namespace"], pod["metadata"]["name"])
                 pods.remove(pod)
