@@ -51,6 +51,7 @@ class FailureReason(StrEnum):
     OUT_OF_MEMORY = "OutOfMemory"
     OUT_OF_DEVICE_MEMORY = "OutOfDeviceMemory"
     DISK_FULL = "DiskFull"
+    ENGINE_CRASHED = "EngineCrashed"
     PORT_IN_USE = "PortInUse"
     INTERNAL_ERROR = "InternalError"
 

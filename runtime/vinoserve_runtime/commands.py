@@ -4,6 +4,7 @@ What they need is imported when they run: fetching needs no engine, and both say
 """
 
 import asyncio
+import faulthandler
 import gc
 import hashlib
 import os
@@ -89,6 +90,7 @@ def serve(
 ) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. `fetch`: fetch the model first, as no init container did."""
     configure_logs()
+    faulthandler.enable()  # native code that crashes shows its stack
     settings = ServeSettings(
         host=host,
         http_port=http_port,
@@ -139,10 +141,14 @@ async def _serve(config: RuntimeConfig, settings: ServeSettings) -> tuple["Lifec
 
 
 def _note_change(lifecycle: "Lifecycle", display: Display | None) -> None:
+    from vinoserve_runtime.report import make_crash_note, write_termination_message  # noqa: PLC0415
+
     ledger = lifecycle.ledger
     if display is not None:
         is_fetching = ledger.phase == "Fetching"
         display.show(ledger.phase, *((ledger.bytes_done, ledger.bytes_total) if is_fetching else ()))
+    if ledger.phase not in ("Fetching", "Failed"):
+        write_termination_message(make_crash_note(ledger.phase, lifecycle.config.target_device))
     if ledger.phase == "Ready":
         gc.freeze()  # what is here stays: requests make no garbage but their own
         if lifecycle.settings.fetch:

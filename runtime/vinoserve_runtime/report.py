@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Final
 
 import structlog
 
@@ -114,11 +115,37 @@ def make_failure(error: Exception) -> RuntimeFailure:
     return RuntimeFailure(reason=FailureReason.INTERNAL_ERROR, message=" ".join(text.split()))
 
 
-def write_termination_message(failure: RuntimeFailure, path: Path = Path(TERMINATION_MESSAGE_PATH)) -> None:
-    """Leave `failure` where the kubelet looks for it; nothing outside of a pod, where the file isn't there."""
+def make_crash_note(phase: Phase, target: str) -> RuntimeFailure | None:
+    """What is left behind in case that this is the last that is heard of the process: native code ends without a word.
+
+    None where nothing of OpenVINO's runs.
+    """
+    doing = _MIDST.get(phase)
+    if doing is None:
+        return None
+    return RuntimeFailure(
+        reason=FailureReason.ENGINE_CRASHED,
+        message=f"the server's process crashed while it was {doing} {target}: within OpenVINO or the device's driver; its log "
+        "has the stack; run the operator at fault elsewhere (HETERO and operatorAffinity), or take another device",
+    )
+
+
+_MIDST: Final[dict[Phase, str]] = {
+    "Reading": "preparing the model for",
+    "Compiling": "compiling the model for",
+    "WarmingUp": "running the first inferences on",
+    "Comparing": "comparing results with those of",
+    "Ready": "serving on",
+}
+
+
+def write_termination_message(
+    failure: RuntimeFailure | None, path: Path = Path(TERMINATION_MESSAGE_PATH)
+) -> None:
+    """Leave `failure`, or nothing, where the kubelet looks for it; outside of a pod that file isn't there."""
     if not path.is_file():
         return
     try:
-        path.write_text(make_termination_message(failure))
+        path.write_text("" if failure is None else make_termination_message(failure))
     except OSError as error:
         _log.warning("no termination message", path=str(path), why=error.strerror)

@@ -8,6 +8,7 @@ import pytest
 from tests.operator.fakes.running import make_service
 from tests.operator.fakes.workloads import make_report
 from vinoserve_api.conditions import AcceptedReason, FailureReason
+from vinoserve_api.contract import RuntimeFailure, make_termination_message
 from vinoserve_api.reading import read_service
 from vinoserve_operator.status.events import make_events
 from vinoserve_operator.status.pods import PodView
@@ -210,6 +211,16 @@ def test_a_container_that_was_killed_for_memory_says_what_to_raise() -> None:
     assert status.failure is not None
     assert status.failure.reason == "OutOfMemory"
     assert "spec.resources.limits.memory" in status.failure.message
+
+
+@pytest.mark.parametrize(("code", "reason"), [(139, "EngineCrashed"), (137, "CrashLoop")])
+def test_a_crash_is_told_from_a_kill(code: int, reason: str) -> None:
+    note = RuntimeFailure(reason=FailureReason.ENGINE_CRASHED, message="crashed while compiling")
+    gone = ended("EngineCrashed", exitCode=code, message=make_termination_message(note))
+    status = make_service_status(look(PodView(make_pod(**serving(state=WAITING, lastState=gone)))))
+    assert status.failure is not None
+    assert status.failure.reason == reason
+    assert ("crashed" in status.failure.message) == (code == 139)
 
 
 def test_the_schedulers_message_reaches_the_user() -> None:

@@ -54,6 +54,9 @@ _IMAGE_FAILURES: Final = (
     ),
 )
 
+#: Exit codes of processes that SIGILL, SIGABRT, SIGBUS, SIGFPE or SIGSEGV has ended.
+_CRASH_CODES: Final = {132, 134, 135, 136, 139}
+
 _PHASES: Final = {
     "Fetching": (ProgressReason.FETCHING, "the model is being fetched"),
     "Reading": (ProgressReason.READING, "the model is being read"),
@@ -249,11 +252,12 @@ def _diagnose_end(name: str, ended: Object, *, device: bool) -> Diagnosis:
             stuck=True,
             time=time,
         )
-    failure = read_termination_message(ended.get("message") or "")
+    code, last = ended.get("exitCode"), (ended.get("message") or "").strip()
+    failure = read_termination_message(last)
+    if failure and failure.reason is FailureReason.ENGINE_CRASHED and code not in _CRASH_CODES:
+        failure, last = None, ""  # left behind in case of a crash, which this wasn't: the process was killed
     if failure:
         return _failed(failure, device=device, time=time)
-    code = ended.get("exitCode")
-    last = (ended.get("message") or "").strip()
     return Diagnosis(
         ProgressReason.CRASH_LOOP,
         f"container {name} ended with exit code {code} ({ended.get('reason', 'Error')})"

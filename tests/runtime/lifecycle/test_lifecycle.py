@@ -27,7 +27,7 @@ from vinoserve_runtime.engine.pool import InferRequestPool
 from vinoserve_runtime.errors import InferenceError
 from vinoserve_runtime.lifecycle import Lifecycle
 from vinoserve_runtime.model.prepare import PreparedModel
-from vinoserve_runtime.report import write_termination_message
+from vinoserve_runtime.report import make_crash_note, write_termination_message
 from vinoserve_runtime.servers import Servers
 from vinoserve_runtime.settings import ServeSettings
 
@@ -330,3 +330,15 @@ def test_the_termination_message_is_what_the_operator_reads(tmp_path: Path) -> N
     read = read_termination_message(path.read_text())
     assert read is not None
     assert read.reason == FailureReason.OUT_OF_MEMORY
+
+
+def test_a_crash_of_native_code_finds_its_message_written(tmp_path: Path) -> None:
+    path = tmp_path / "termination-log"
+    path.touch()
+    write_termination_message(make_crash_note("Compiling", "HETERO:GPU,CPU"), path)
+    read = read_termination_message(path.read_text())
+    assert read is not None
+    assert read.reason == FailureReason.ENGINE_CRASHED
+    assert "while it was compiling the model for HETERO:GPU,CPU" in read.message
+    write_termination_message(make_crash_note("Draining", "GPU"), path)
+    assert path.read_text() == ""
