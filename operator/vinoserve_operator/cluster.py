@@ -7,7 +7,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from vinoserve_operator.desired.names import INSTANCE_LABEL
-from vinoserve_operator.kinds import INFERENCE_SERVICE, NODE, POD, WATCHED, Kind, Object, Ref, make_ref
+from vinoserve_operator.kinds import (
+    INFERENCE_SERVICE,
+    NAMESPACE,
+    NODE,
+    POD,
+    WATCHED,
+    Kind,
+    Object,
+    Ref,
+    make_ref,
+)
 
 
 class Cluster:
@@ -48,8 +58,8 @@ class Cluster:
             return False
         kept = _trim(kind, found)
         self._objects[kind][ref] = kept
-        if before is not None and kind is NODE and _essence(before) == _essence(kept):
-            return False  # a heartbeat
+        if before is not None and kind in (NODE, NAMESPACE) and _essence(before) == _essence(kept):
+            return False  # a heartbeat, or an annotation
         self._changes[kind] += 1
         service = find_service(kind, found)
         if service:
@@ -108,6 +118,8 @@ def _trim(kind: Kind, found: Object) -> Object:
         extended = {name: units for name, units in allocatable.items() if "/" in name}
         kept = {k: metadata.get(k) for k in ("name", "uid", "resourceVersion", "labels")}
         return {"metadata": kept, "status": {"allocatable": extended}}
+    if kind is NAMESPACE:
+        return {"metadata": {k: metadata.get(k) for k in ("name", "uid", "resourceVersion", "labels")}}
     if kind is POD:
         spec = found.get("spec") or {}
         return {
@@ -118,8 +130,9 @@ def _trim(kind: Kind, found: Object) -> Object:
     return {**found, "metadata": metadata}
 
 
-def _essence(node: Object) -> object:
-    return node["metadata"]["labels"], node["status"]
+def _essence(kept: Object) -> object:
+    """Of a node or a namespace."""
+    return kept["metadata"]["labels"], kept.get("status")
 
 
 def _version(found: Object) -> int:

@@ -6,6 +6,7 @@ from vinoserve_operator.cluster import Cluster, find_service
 from vinoserve_operator.kinds import (
     ACCELERATOR_CLASS,
     INFERENCE_SERVICE,
+    NAMESPACE,
     NODE,
     POD,
     Kind,
@@ -52,15 +53,19 @@ class Inbox:
         self._add(INFERENCE_SERVICE)
         self._add(ACCELERATOR_CLASS)
 
-    def _add(self, kind: Kind) -> None:
+    def _add(self, kind: Kind, namespace: str | None = None) -> None:
         for ref in self._cluster.gather_refs(kind):
-            self._queue.add(ref)
+            if namespace is None or ref.namespace == namespace:
+                self._queue.add(ref)
 
     def _tell(self, kind: Kind, before: Object | None, found: Object, *, gone: bool) -> None:
         if kind is NODE:
             self._add(ACCELERATOR_CLASS)
             if gone or before is None or _labels(before) != _labels(found):
                 self._add(INFERENCE_SERVICE)  # render groups
+            return
+        if kind is NAMESPACE:
+            self._add(INFERENCE_SERVICE, found["metadata"]["name"])  # which classes they may use
             return
         edited = gone or before is None or _spec(before) != _spec(found)
         if kind is INFERENCE_SERVICE:

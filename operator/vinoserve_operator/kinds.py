@@ -37,6 +37,7 @@ SERVICE: Final = Kind("", "v1", "Service", "services", owned=True)
 CONFIG_MAP: Final = Kind("", "v1", "ConfigMap", "configmaps", owned=True)
 POD: Final = Kind("", "v1", "Pod", "pods", owned=True)
 NODE: Final = Kind("", "v1", "Node", "nodes", namespaced=False)
+NAMESPACE: Final = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 
 POD_DISRUPTION_BUDGET: Final = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", owned=True)
 
@@ -46,7 +47,7 @@ CHILDREN: Final = (CONFIG_MAP, SERVICE, DEPLOYMENT)
 EXTRAS: Final = (POD_DISRUPTION_BUDGET,)
 """What some services have, by any name: made while the spec calls for it, deleted when it does no more."""
 
-WATCHED: Final = (INFERENCE_SERVICE, ACCELERATOR_CLASS, *CHILDREN, *EXTRAS, POD, NODE)
+WATCHED: Final = (INFERENCE_SERVICE, ACCELERATOR_CLASS, *CHILDREN, *EXTRAS, POD, NODE, NAMESPACE)
 
 REPLICA_SET: Final = Kind("apps", "v1", "ReplicaSet", "replicasets", owned=True)
 EVENT: Final = Kind("events.k8s.io", "v1", "Event", "events")

@@ -36,6 +36,7 @@ from vinoserve_operator.kinds import (
     DEPLOYMENT,
     EXTRAS,
     INFERENCE_SERVICE,
+    NAMESPACE,
     NODE,
     POD,
     REPLICA_SET,
@@ -88,7 +89,7 @@ class Reconciler:
         self._image = image
         self._instance = instance
         self._now = now
-        self._inventory: tuple[tuple[int, int], Inventory] | None = None
+        self._inventory: tuple[tuple[int, ...], Inventory] | None = None
 
     async def __call__(self, ref: Ref) -> float | None:
         kind = ref.kind.name
@@ -167,8 +168,8 @@ class Reconciler:
         return Acceptance(AcceptedReason.VALID, _describe(service), service, children.config), children
 
     def _gather_inventory(self) -> Inventory:
-        """Made anew when a class or a node has changed."""
-        version = (self._cluster.changes(ACCELERATOR_CLASS), self._cluster.changes(NODE))
+        """Made anew when a class, a node or a namespace has changed."""
+        version = tuple(self._cluster.changes(kind) for kind in (ACCELERATOR_CLASS, NODE, NAMESPACE))
         if self._inventory and self._inventory[0] == version:
             return self._inventory[1]
         classes: dict[str, AcceleratorClass] = {}
@@ -180,7 +181,10 @@ class Reconciler:
                 invalid[raw["metadata"]["name"]] = "; ".join(str(problem) for problem in error.problems)
         nodes = self._cluster.gather(NODE)
         groups = {name: gather_render_groups(c, nodes) for name, c in classes.items()}
-        self._inventory = version, Inventory(classes, invalid, groups)
+        namespaces = {
+            n["metadata"]["name"]: n["metadata"]["labels"] or {} for n in self._cluster.gather(NAMESPACE)
+        }
+        self._inventory = version, Inventory(classes, invalid, groups, namespaces)
         return self._inventory[1]
 
     def _find_groups(self, ref: Ref) -> list[int]:

@@ -131,6 +131,24 @@ async def test_a_pod_of_the_last_generation_keeps_its_config_and_ready_waits(
     await eventually(lambda: ready(api), api)
 
 
+async def test_a_namespace_is_let_in_by_its_label_and_its_pods_go_on_when_it_is_not_any_more(
+    api: ApiServer, operator: Running
+) -> None:
+    def label(**labels: str) -> None:
+        api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default", "labels": labels}})
+
+    api.put(make_class(allowedNamespaces={"selector": {"matchLabels": {"gpu": "yes"}}}))
+    api.put(make_service(targetDevice="GPU"))
+    await eventually(lambda: condition(api, "Accepted").get("reason") == "NamespaceNotAllowed", api)
+    assert api.get(DEPLOYMENT, "default", "resnet") is None
+    label(gpu="yes")
+    await eventually(lambda: condition(api, "Accepted").get("status") == "True", api)
+    await eventually(lambda: api.get(DEPLOYMENT, "default", "resnet"), api)
+    label()
+    await eventually(lambda: condition(api, "Accepted").get("reason") == "NamespaceNotAllowed", api)
+    assert api.get(DEPLOYMENT, "default", "resnet")["spec"]["replicas"] == 1
+
+
 async def test_what_cannot_be_rendered_is_told_and_the_pods_go_on_serving(
     api: ApiServer, operator: Running
 ) -> None:

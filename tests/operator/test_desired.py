@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.allowed_namespaces import CASES, LABELS
 from tests.operator.fakes.running import make_class, make_service
 from tests.pod_security import find_violations
 from vinoserve_api.problem import InvalidObject
@@ -252,36 +253,7 @@ def test_rendering_leaves_its_input_alone() -> None:
 # --- which namespaces may use a class
 
 
-LABELS = {"gpu": "yes", "tier": "gold"}
-
-
-@pytest.mark.parametrize(
-    ("allowed", "may"),
-    [
-        (None, True),
-        ({"names": ["default"]}, True),
-        ({"names": ["other", "default"]}, True),
-        ({"names": ["other"]}, False),
-        ({"selector": {}}, True),
-        ({"selector": {"matchLabels": {"gpu": "yes"}}}, True),
-        ({"selector": {"matchLabels": {"gpu": "yes", "tier": "silver"}}}, False),
-        ({"names": ["default"], "selector": {"matchLabels": {"gpu": "no"}}}, True),
-        ({"names": ["other"], "selector": {"matchLabels": {"gpu": "yes"}}}, True),
-        ({"selector": {"matchExpressions": [{"key": "tier", "operator": "In", "values": ["gold"]}]}}, True),
-        ({"selector": {"matchExpressions": [{"key": "tier", "operator": "In", "values": ["tin"]}]}}, False),
-        ({"selector": {"matchExpressions": [{"key": "none", "operator": "In", "values": ["x"]}]}}, False),
-        ({"selector": {"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["tin"]}]}}, True),
-        (
-            {"selector": {"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["gold"]}]}},
-            False,
-        ),
-        ({"selector": {"matchExpressions": [{"key": "none", "operator": "NotIn", "values": ["x"]}]}}, True),
-        ({"selector": {"matchExpressions": [{"key": "gpu", "operator": "Exists"}]}}, True),
-        ({"selector": {"matchExpressions": [{"key": "none", "operator": "Exists"}]}}, False),
-        ({"selector": {"matchExpressions": [{"key": "none", "operator": "DoesNotExist"}]}}, True),
-        ({"selector": {"matchExpressions": [{"key": "gpu", "operator": "DoesNotExist"}]}}, False),
-    ],
-)
+@pytest.mark.parametrize(("allowed", "may"), CASES)
 @pytest.mark.parametrize("named", [True, False], ids=["named", "default"])
 def test_a_class_is_for_the_namespaces_that_it_allows(
     allowed: Object | None, *, may: bool, named: bool

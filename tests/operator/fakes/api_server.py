@@ -30,8 +30,7 @@ LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 CRD = Kind(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
 )
-NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
-KINDS = {(k.group, k.version, k.plural): k for k in (*BY_NAME.values(), LEASE, CRD, NAMESPACE)}
+KINDS = {(k.group, k.version, k.plural): k for k in (*BY_NAME.values(), LEASE, CRD)}
 STATUSES = {"InferenceService": InferenceServiceStatus, "AcceleratorClass": AcceleratorClassStatus}
 
 
