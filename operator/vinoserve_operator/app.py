@@ -10,11 +10,22 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from vinoserve_operator.cluster import Cluster, find_service
 from vinoserve_operator.errors import GoneError, RejectedError, RetryableError
+from vinoserve_operator.health import Health
 from vinoserve_operator.inbox import Inbox
-from vinoserve_operator.kinds import POD, WATCHED, Object, Ref
+from vinoserve_operator.kinds import INFERENCE_SERVICE, POD, WATCHED, Object, Ref
 from vinoserve_operator.kube import Kube
 from vinoserve_operator.lease import Lease
-from vinoserve_operator.metrics import Metrics
+from vinoserve_operator.metrics import (
+    LEADER,
+    QUEUE_DEPTH,
+    QUEUE_FAILING,
+    QUEUE_RUNNING,
+    SERVICE_STALLED,
+    SERVICES,
+    Metrics,
+    count_services,
+    list_stalled,
+)
 from vinoserve_operator.probes import serve_probes
 from vinoserve_operator.queue import Backoff, Queue
 from vinoserve_operator.reconcile import Reconciler
@@ -58,14 +69,17 @@ class Operator:
         self.port = 0
         """Of the probes, once they listen."""
 
-        self.metrics.follow("queue_depth", "Objects that wait to be looked at.", lambda: len(self.queue))
-        self.metrics.follow("queue_failing", "Objects that are tried again.", lambda: self.queue.failing)
-        self.metrics.follow("leader", "1 while this process holds the Lease.", lambda: self.lease.held)
-        self.metrics.follow("api_writes", "Writes to the API server.", lambda: self.kube.writes)
+        self.metrics.follow_one(LEADER, lambda: self.lease.held)
+        self.metrics.follow_one(QUEUE_DEPTH, lambda: len(self.queue))
+        self.metrics.follow_one(QUEUE_RUNNING, lambda: self.queue.running)
+        self.metrics.follow_one(QUEUE_FAILING, lambda: self.queue.failing)
+        self.metrics.follow(SERVICES, lambda: count_services(self.cluster.gather(INFERENCE_SERVICE)))
+        self.metrics.follow(SERVICE_STALLED, lambda: list_stalled(self.cluster.gather(INFERENCE_SERVICE)))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
-        probes = serve_probes(self.settings.port, self.metrics, self.queue, lambda: self.synced)
+        health = Health(self.queue, asyncio.get_running_loop().time)
+        probes = serve_probes(self.settings.port, self.metrics, health, lambda: self.synced)
         async with self.kube, probes as self.port:
             await self._fill(stop)
             if stop.is_set():

@@ -32,7 +32,7 @@ class Inbox:
 
     def receive(self, kind: Kind, type_: str | None, found: Object) -> None:
         """An event of kopf's; None as its type means that it has listed the kind."""
-        self._metrics.events.labels(kind.name).inc()
+        self._metrics.watch_events.labels(kind.name).inc()
         if type_ is None:
             self.gap.set()
         before = self._cluster.get(make_ref(kind, found))
