@@ -7,6 +7,7 @@ those asked for and OpenVINO's own answer for the rest, because a partial assign
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from typing import Any, Final
 
 from vinoserve_api.conditions import FailureReason
@@ -81,11 +82,14 @@ def _check_supported(core: Any, model: Any, device: str, nodes: Sequence[tuple[A
 def _find_absent(
     affinities: Sequence[OperatorAffinity], seen: set[str], present_types: set[str]
 ) -> Iterator[str]:
+    """`seen`: names and types of the operators; `present_types`: types before constants were folded."""
     for index, affinity in enumerate(affinities):
         for kind in affinity.types:
             if kind not in seen:
                 gone = " after constant folding" if kind in present_types else ""
-                yield f"spec.operatorAffinity[{index}].types: the model has no operator of type {kind}{gone}"
+                close = [] if gone else get_close_matches(kind, sorted(present_types), n=1, cutoff=0.7)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                yield f"spec.operatorAffinity[{index}].types: the model has no operator of type {kind}{gone}{hint}"
         for name in affinity.names:
             if name not in seen:
                 yield f"spec.operatorAffinity[{index}].names: the model has no operator named {name}"

@@ -20,6 +20,9 @@ _ARITHMETIC: Final = frozenset(
 )
 
 
+_LONG: Final = ("i64", "u64")
+
+
 @dataclass(frozen=True)
 class PreparedModel:
     """A graph, and the names of its inputs and outputs, in order."""
@@ -99,10 +102,27 @@ def _find_narrowed(model: Any, names: Sequence[str]) -> Iterator[str]:
     for port, name in zip(model.inputs, names, strict=True):
         element_type = port.get_element_type().get_type_name()
         consumers = {target.get_node().get_type_name() for target in port.get_target_inputs()}
-        if element_type in ("i64", "u64") and consumers & _ARITHMETIC:
+        if element_type in _LONG and (consumers & _ARITHMETIC or _comes_out(port)):
             yield (
                 f"input {name!r} is {element_type} and calculated with, which OpenVINO does in 32 bits: values beyond "
                 "2147483647 come out wrong"
             )
         if element_type == "f64" and consumers - {"Convert", "Result"}:
             yield f"input {name!r} is f64, which OpenVINO calculates with in f32: about 7 digits are right, up to 3.4e38"
+
+
+def _comes_out(port: Any) -> bool:
+    """Whether values of 64 bits go from an input to an output; an input that is an output itself is not touched."""
+    ahead: list[Any] = [target.get_node() for target in port.get_target_inputs()]
+    ahead = [node for node in ahead if node.get_type_name() != "Result"]
+    seen: set[str] = set()
+    while ahead:
+        node = ahead.pop()
+        if node.get_type_name() == "Result":
+            return True
+        for output in node.outputs():
+            if output.get_element_type().get_type_name() in _LONG:
+                nodes = {t.get_node().get_friendly_name(): t.get_node() for t in output.get_target_inputs()}
+                ahead += [node for name, node in nodes.items() if name not in seen]
+                seen |= nodes.keys()
+    return False

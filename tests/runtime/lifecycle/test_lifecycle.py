@@ -279,12 +279,12 @@ async def test_samples_beside_the_model_are_compared_before_ready(tmp_path: Path
 
 
 async def test_what_reading_and_the_preflight_warn_of_is_reported(tmp_path: Path) -> None:
-    fields = {"targetDevice": "HETERO:CPU", "operatorAffinity": [{"device": "CPU", "types": ["NoSuch"]}]}
+    fields = {"targetDevice": "HETERO:CPU", "operatorAffinity": [{"device": "CPU", "types": ["Addd"]}]}
     async with running(tmp_path, element_type="i64", **fields) as (lifecycle, task):
         await until(lambda: lifecycle.why_not_ready() is None, task)
         report = lifecycle.report()
         assert [w for w in report.warnings if "'x' is i64" in w]
-        assert [w for w in report.warnings if "no operator of type NoSuch" in w]
+        assert [w for w in report.warnings if "no operator of type Addd; did you mean Add?" in w]
         assert [(p.device, p.operators) for p in report.placement] == [("CPU", 2)]
 
 

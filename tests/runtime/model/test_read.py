@@ -197,3 +197,29 @@ def write_with_weights(path: Path, tensor: TensorProto, where: str) -> Path:
         helper.make_node("If", ["condition"], ["y"], then_branch=branch, else_branch=branch),
     ]
     return write_onnx(path, nodes, shapes, {"y": [1, 4]})
+
+
+@pytest.mark.parametrize(
+    ("nodes", "out", "is_said"),
+    [
+        ([helper.make_node("Flatten", ["x"], ["y"])], TensorProto.INT64, True),
+        ([helper.make_node("Identity", ["x"], ["y"])], TensorProto.INT64, True),
+        (
+            [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("Cast", ["f"], ["y"], to=1)],
+            TensorProto.FLOAT,
+            False,
+        ),
+    ],
+    ids=["moved", "copied", "converted"],
+)
+def test_long_integers_that_come_out_narrowed_are_warned_of(
+    tmp_path: Path, nodes: list[Any], out: int, is_said: bool
+) -> None:
+    x, y = (
+        helper.make_tensor_value_info(name, kind, [2, 2])
+        for name, kind in (("x", TensorProto.INT64), ("y", out))
+    )
+    model = helper.make_model(helper.make_graph(nodes, "g", [x], [y]))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert any("32 bits" in warning for warning in prepare(path).warnings) == is_said
