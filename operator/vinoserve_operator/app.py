@@ -50,7 +50,7 @@ class Operator:
         self.cluster = Cluster()
         client = ApiClient(configuration)
         self.lease = Lease(client, settings.lease_name, settings.find_lease_namespace())
-        self.kube = Kube(client, lambda: self.lease.held)
+        self.kube = Kube(client, lambda: self.lease.held, self.metrics)
         self.reports = Reports(fetch, settled_seconds=settings.report_seconds, changed=self._add_service_of)
         self.recorder = Recorder(self.kube)
         reconciler = Reconciler(

@@ -16,6 +16,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from vinoserve_operator.desired.names import MANAGED_LABELS, MANAGER, make_label_selector
 from vinoserve_operator.errors import ConflictError, GoneError, NotLeaderError, RetryableError, classify
 from vinoserve_operator.kinds import BY_NAME, EVENT, Kind, Object, make_ref
+from vinoserve_operator.metrics import Metrics
 
 _TIMEOUT_SECONDS: Final = 4.0
 """Of a write: shorter than what is left of a Lease that may just still be used."""
@@ -41,10 +42,11 @@ async def load_configuration() -> Configuration:
 
 
 class Kube:
-    def __init__(self, client: ApiClient, may_write: Callable[[], bool]) -> None:
+    def __init__(self, client: ApiClient, may_write: Callable[[], bool], metrics: Metrics) -> None:
         """`may_write` is asked right before each write."""
         self.client = client
         self._may_write = may_write
+        self._metrics = metrics
         self.writes = 0
 
     async def __aenter__(self) -> Self:
@@ -130,15 +132,29 @@ class Kube:
             body=body,
             auth_settings=["BearerToken"],
         )
+        code = "none"
         try:
             response = await self.client.call_api(*request, _request_timeout=aiohttp.ClientTimeout(timeout))
             data = await response.read()  # type: ignore[no-untyped-call]
+            code = str(response.status)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise RetryableError(f"{method} {path}: {error or type(error).__name__}") from error
+        finally:
+            self._metrics.api_requests.labels(*_name_request(method, path), code).inc()
         if not 200 <= response.status <= 299:
             raise _make_error(response.status, data, response.headers.get("Retry-After"))
         answer: Object = json.loads(data)
         return answer
+
+
+def _name_request(method: str, path: str) -> tuple[str, str]:
+    """Verb and resource, as RBAC has them: ("patch", "inferenceservices/status")."""
+    parts = path.strip("/").split("/")
+    parts = parts[2 if parts[0] == "api" else 3 :]
+    if parts[0] == "namespaces" and len(parts) > 2:
+        parts = parts[2:]
+    verbs = {"GET": "get" if len(parts) > 1 else "list", "POST": "create"}
+    return verbs.get(method, method.lower()), "/".join((parts[0], *parts[2:]))
 
 
 def _make_error(status: int, data: bytes, retry_after: str | None) -> Exception:
