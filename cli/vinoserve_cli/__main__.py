@@ -51,6 +51,8 @@ def _run(arguments: Sequence[str]) -> int:
             from vinoserve_cli.devices import show_devices
 
             return show_devices(options.output)
+        case "agent":
+            return _run_agent(options)
         case _:
             from vinoserve_cli.extras import needs
 
@@ -72,6 +74,16 @@ def _serve(options: argparse.Namespace) -> int:
     if options.config:
         return serve_config(options.config, **listen)
     return serve_file(options.file, **listen)
+
+
+def _run_agent(options: argparse.Namespace) -> int:
+    from vinoserve_cli.extras import needs
+
+    with needs("operator", "agent"):
+        from vinoserve_operator.agent import commands
+    if options.print:
+        return commands.print_hardware(options.dev, options.sys)
+    return commands.run_agent(options.node, options.dev, options.sys, options.interval)
 
 
 class _Version(argparse.Action):
@@ -103,6 +115,19 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
     commands.add_parser("operator", help="run the operator against the current cluster")
 
+    agent = commands.add_parser("agent", help="in a pod of each node: label the node with its accelerators")
+    agent.add_argument("--node", help="the node to label, which is the one it runs on")
+    agent.add_argument(
+        "--dev", type=Path, default=Path("/dev"), help="where the node's /dev is (default: %(default)s)"
+    )
+    agent.add_argument(
+        "--sys", type=Path, default=Path("/sys"), help="where the node's /sys is (default: %(default)s)"
+    )
+    agent.add_argument(
+        "--interval", type=_seconds, default=15.0, help="seconds between two looks (default: %(default)g)"
+    )
+    agent.add_argument("--print", action="store_true", help="print what is found here, and label nothing")
+
     serve = commands.add_parser("serve", help="serve an InferenceService on this machine, without Kubernetes")
     what = serve.add_mutually_exclusive_group(required=True)
     what.add_argument(
@@ -133,6 +158,12 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     fetch = commands.add_parser("fetch", help="in a pod: fetch and verify the model")
     fetch.add_argument("--config", type=Path, required=True, help="the RuntimeConfig that the operator wrote")
     return parser.parse_args(argv)
+
+
+def _seconds(text: str) -> float:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write a number of seconds from 1 on")
+    return float(text)
 
 
 def _port(text: str) -> int:

@@ -1,0 +1,50 @@
+"""Names of Intel's GPUs and NPUs by their PCI device ids, as their Kubernetes drivers and Linux' pciids.h tell them."""
+
+from typing import Final
+
+GPUS: Final[dict[str, str]] = {
+    "0b69": "Max 1550",
+    "0bd0": "Max 1550",
+    "0bd5": "Max 1550",
+    "0bd6": "Max 1450",
+    "0bd9": "Max 1100",
+    "0bda": "Max 1100",
+    "0bdb": "Max 1100",
+    "4626": "Alder Lake-P",
+    "5690": "Arc A770M",
+    "5691": "Arc A730M",
+    "5692": "Arc A550M",
+    "5693": "Arc A370M",
+    "5694": "Arc A350M",
+    "56a0": "Arc A770",
+    "56a1": "Arc A750",
+    "56a2": "Arc A580",
+    "56a5": "Arc A380",
+    "56a6": "Arc A310",
+    "56b0": "Arc Pro A30M",
+    "56b1": "Arc Pro A40/A50",
+    "56b2": "Arc Pro A60M",
+    "56b3": "Arc Pro A60",
+    "56c0": "Flex 170",
+    "56c1": "Flex 140",
+    "64a0": "Lunar Lake",
+    "7d51": "Arrow Lake-H",
+    "7d55": "Meteor Lake-H",
+    "7d67": "Arrow Lake-S",
+    "a7a0": "Raptor Lake-P",
+    "b080": "Arc B390",
+    "b081": "Arc B370",
+    "e20b": "Arc B580",
+    "e20c": "Arc B570",
+    "e211": "Arc Pro B60",
+    "e212": "Arc Pro B50",
+    "e222": "Arc Pro B65",
+    "e223": "Arc Pro B70",
+}
+
+NPUS: Final[dict[str, str]] = {
+    "643e": "Lunar Lake",
+    "7d1d": "Meteor Lake",
+    "ad1d": "Arrow Lake",
+    "b03e": "Panther Lake",
+}
