@@ -1,15 +1,15 @@
 """The node agent's loop, and what it says to the API server."""
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.runtime.model.loopback import answering
 from vinoserve_operator.agent.commands import run_agent
 from vinoserve_operator.agent.node import NodeError, NodeLabels
 from vinoserve_operator.agent.run import Agent
@@ -129,13 +129,8 @@ class Server(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[str]:
     Server.asked, Server.answer = [], 200
-    listening = HTTPServer(("127.0.0.1", 0), Server)
-    thread = threading.Thread(target=listening.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{listening.server_port}"
-    listening.shutdown()
-    thread.join()
-    listening.server_close()
+    with answering(Server) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
