@@ -36,6 +36,7 @@ class Entry:
         self.entry = entry
         self.client = entry.client or ClientTensor()
         self.shape = port.get_partial_shape()
+        self.is_text = port.get_element_type() == ov.Type.string
         self.layout = entry.layout or layout_text(port.get_node().get_layout())
         self.is_encoded = self.client.encoding == "image"
         self.from_color = self.client.color_format or ("RGB" if self.is_encoded else None)
@@ -78,6 +79,16 @@ class Entry:
     def check(self) -> None:
         """Raises InvalidInput or InvalidShape that name the field, what the model has, and what would be right."""
         entry, client = self.entry, self.client
+        for field, value in (
+            ("client", entry.client),
+            ("resize", entry.resize),
+            ("mean", entry.mean),
+            ("scale", entry.scale),
+        ):
+            if self.is_text and value is not None:
+                self._refuse(
+                    field, "the model's input is text (BYTES), which is taken as it is; leave it out"
+                )
         if entry.layout and self.shape.rank.is_static and self.shape.rank.get_length() != len(entry.layout):
             self._refuse(
                 "layout",

@@ -17,11 +17,16 @@ class OutputEntry:
         self.number = number
         self.entry = entry
         self.shape = port.get_partial_shape()
+        self.is_text = port.get_element_type() == ov.Type.string
         self.layout = (entry.model and entry.model.layout) or layout_text(port.get_node().get_layout())
 
     def check(self) -> None:
         """Raises InvalidInput that names the field, what the model has, and what would be right."""
         layout = self.entry.layout
+        if self.is_text and self.entry.element_type:
+            self._refuse(
+                "elementType", "the model's output is text (BYTES), which goes out as it is; leave it out"
+            )
         if layout is None:
             return
         rank = self.shape.rank

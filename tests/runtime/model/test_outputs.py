@@ -69,3 +69,23 @@ def test_what_cannot_be_names_the_field(tmp_path: Path, output: dict[str, Any], 
         prepare_model(ov.Core(), path, make_config(path, outputs=[{"name": "y", **output}]))
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"inputs": [{"name": "x", "client": {"elementType": "f32"}}]}, "spec.model.inputs[0].client: the model's input is text"),
+        ({"inputs": [{"name": "x", "mean": [1.0]}]}, "spec.model.inputs[0].mean: the model's input is text"),
+        ({"outputs": [{"name": "y", "elementType": "f32"}]}, "spec.model.outputs[0].elementType: the model's output is text"),
+    ],
+)  # fmt: skip
+def test_text_is_not_converted(tmp_path: Path, fields: dict[str, Any], said: str) -> None:
+    x = ops.parameter([-1], openvino.Type.string, name="x")
+    x.output(0).set_names({"x"})
+    y = ops.gather(x, ops.constant(np.array([0], np.int64)), ops.constant(np.int64(0)))
+    y.output(0).set_names({"y"})
+    path = tmp_path / "m.xml"
+    openvino.save_model(openvino.Model([ops.result(y)], [x], "text"), path)
+    with pytest.raises(StartupError) as caught:
+        prepare_model(ov.Core(), path, make_config(path, **fields))
+    assert said in str(caught.value)
