@@ -31,7 +31,7 @@ def check_ports(ports: Sequence[Any], names: Sequence[str], side: str) -> None:
 
     Raises ModelInvalid for an element type that the protocol lacks, InvalidShape for an input without a rank.
     """
-    for index, (port, name) in enumerate(zip(ports, names, strict=True)):
+    for port, name in zip(ports, names, strict=True):
         element_type = port.get_element_type().get_type_name()
         if element_type not in DATATYPES:
             remedy = "client.elementType" if side == "inputs" else "elementType"
@@ -43,8 +43,8 @@ def check_ports(ports: Sequence[Any], names: Sequence[str], side: str) -> None:
         if side == "inputs" and port.get_partial_shape().rank.is_dynamic:
             raise StartupError(
                 FailureReason.INVALID_SHAPE,
-                f"spec.model.inputs[{index}].shape: input {name!r} has no rank in the model; give it a shape, "
-                "such as [1, 3, 224, 224] or [-1, 16]",
+                f"spec.model.inputs: input {name!r} has no rank in the model; give it a shape, such as "
+                f"{{name: {name}, shape: [1, 3, 224, 224]}}",
             )
 
 

@@ -59,31 +59,31 @@ def make_preflight(core: Any, prepared: PreparedModel, config: RuntimeConfig, pl
 def _check_static(prepared: PreparedModel, target: Target) -> None:
     if not target.needs_static_shapes:
         return
-    for index, name, shape in _dynamic_inputs(prepared):
+    for name, shape in _dynamic_inputs(prepared):
         raise StartupError(
             FailureReason.INVALID_SHAPE,
-            f"spec.model.inputs[{index}].shape: {target} needs static shapes, and input {name!r} has {shape}; "
-            "give it a shape without -1 and bounds, such as [1, 3, 224, 224]",
+            f"spec.model.inputs: {target} needs static shapes, and input {name!r} has {shape}; give it a shape without -1 and "
+            f"bounds, such as {{name: {name}, shape: [1, 3, 224, 224]}}",
         )
 
 
 def _find_costly_shapes(prepared: PreparedModel, target: Target) -> Iterator[str]:
     if "GPU" not in target.kinds:
         return
-    for index, name, shape in _dynamic_inputs(prepared):
+    for name, shape in _dynamic_inputs(prepared):
         if any(dimension.get_max_length() < 0 for dimension in shape):
             yield (
-                f"spec.model.inputs[{index}].shape: input {name!r} has {shape}: on a GPU each new size costs time, and one larger than "
+                f"spec.model.inputs: input {name!r} has the shape {shape}: on a GPU each new size costs time, and one larger than "
                 "any before new memory; bounds (1..64), buckets or numbers cost less"
             )
 
 
-def _dynamic_inputs(prepared: PreparedModel) -> Iterator[tuple[int, str, Any]]:
+def _dynamic_inputs(prepared: PreparedModel) -> Iterator[tuple[str, Any]]:
     for variant in prepared.variants:
-        for index, (name, port) in enumerate(zip(prepared.input_names, variant.inputs, strict=True)):
+        for name, port in zip(prepared.input_names, variant.inputs, strict=True):
             shape = port.get_partial_shape()
             if shape.is_dynamic:
-                yield index, name, shape
+                yield name, shape
 
 
 def find_unsupported(core: Any, model: Any, device: str) -> list[tuple[str, str]]:
