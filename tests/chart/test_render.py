@@ -27,6 +27,10 @@ FULL = (
     "acceleratorClasses.intelGpu.renderGroups=null",
     'acceleratorClasses.intelGpu.tolerations=[{"key":"gpu","operator":"Exists"}]',
     "acceleratorClasses.intelNpu.create=false",
+    "networkPolicy.enabled=true",
+    'networkPolicy.apiServer.cidrs=["10.0.0.1/32"]',
+    'networkPolicy.monitoring=[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"monitoring"}}}]',
+    'networkPolicy.models.egress=[{"ports":[{"port":443,"protocol":"TCP"}]}]',
 )
 
 
@@ -77,7 +81,7 @@ def test_rights_end_at_the_watched_namespaces(render: Render) -> None:
         for rule in d["rules"]
     ]
     assert {resource for rule in rules for resource in rule["resources"]} == {
-        "acceleratorclasses", "acceleratorclasses/status", "nodes",
+        "acceleratorclasses", "acceleratorclasses/status", "namespaces", "nodes",
     }  # fmt: skip
     bound = {
         d["metadata"]["namespace"]

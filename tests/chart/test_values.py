@@ -64,6 +64,9 @@ def test_the_readme_is_current() -> None:
         ("acceleratorClasses.intelGpu.renderGroups={render}", "/acceleratorClasses/intelGpu/renderGroups/0"),
         ("resources.limits.gpu=1", "'gpu' not allowed"),
         ("watchNamespaces={Team A}", "/watchNamespaces/0"),
+        ("networkPolicy.apiServer.cidrs={10.0.0.1}", "/networkPolicy/apiServer/cidrs/0"),
+        ("networkPolicy.models.clients[0].pods=x", "'pods' not allowed"),
+        ("networkPolicy.models.clients=", "/networkPolicy/models/clients"),
     ],
 )
 def test_bad_values_are_refused_by_name(

@@ -19,6 +19,12 @@ app.kubernetes.io/part-of: vinoserve
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{- /* What the operator puts on every model pod. */ -}}
+{{- define "vinoserve.modelLabels" -}}
+app.kubernetes.io/name: inferenceservice
+app.kubernetes.io/managed-by: vinoserve
+{{- end -}}
+
 {{- define "vinoserve.operatorImage" -}}
 {{- printf "%s:%s" .Values.operator.image.repository (.Values.operator.image.tag | default .Chart.AppVersion) -}}
 {{- end -}}
