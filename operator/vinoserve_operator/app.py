@@ -32,7 +32,7 @@ from vinoserve_operator.reconcile import Reconciler
 from vinoserve_operator.recorder import Recorder
 from vinoserve_operator.reports import Fetch, Reports
 from vinoserve_operator.settings import Settings
-from vinoserve_operator.watches import watch
+from vinoserve_operator.watches import Watches
 
 _GAP_SECONDS: Final = 1.0
 """The watches of all kinds begin anew together; one round of lists answers them all."""
@@ -65,6 +65,7 @@ class Operator:
         )
         self.queue: Queue[Ref] = Queue(reconciler, workers=settings.workers)
         self.inbox = Inbox(self.cluster, self.queue, self.reports, self.metrics)
+        self.watches = Watches(self.inbox.receive, settings.namespaces)
         self.synced = False
         self.port = 0
         """Of the probes, once they listen."""
@@ -93,7 +94,7 @@ class Operator:
                     self._close_gaps(),
                 )
                 tasks = [group.create_task(loop) for loop in loops]
-                await watch(self.inbox.receive, self.settings.namespaces, stop)
+                await self.watches.run(stop)
                 for task in tasks:
                     task.cancel()
             await self.reports.close()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import kopf
 
 from vinoserve_operator.desired.names import MANAGED_LABELS, make_label_selector
@@ -15,9 +16,15 @@ _RETRY_SECONDS = (1, 1, 2, 3, 5, 8, *(13,) * 1000)
 """Between tries to list or watch: hours of trouble at the API server are no reason to exit."""
 
 
-def make_registry(sink: Sink) -> kopf.OperatorRegistry:
+def make_registry(sink: Sink, sessions: list[aiohttp.ClientSession]) -> kopf.OperatorRegistry:
+    """`sessions` gets those that are opened; who runs kopf closes them."""
     registry = kopf.OperatorRegistry()
-    kopf.on.login(registry=registry)(_login)
+
+    @kopf.on.login(registry=registry)
+    async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
+        info = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        return _open(info, sessions) if info else None
+
     kopf.on.startup(registry=registry)(_configure)
     for kind in WATCHED:
         _watch(kind, sink, registry)
@@ -30,8 +37,22 @@ def _watch(kind: Kind, sink: Sink, registry: kopf.OperatorRegistry) -> None:
         sink(kind, event["type"], dict(event["object"]))
 
 
-async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+def _open(info: kopf.ConnectionInfo, sessions: list[aiohttp.ClientSession]) -> kopf.AiohttpSession:
+    """As kopf opens it."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=info.proxy_url,
+        trust_env=info.trust_env,
+    )
+    sessions.append(session)
+    return kopf.AiohttpSession(
+        aiohttp_session=session,
+        server=info.server,
+        default_namespace=info.default_namespace,
+        priority=info.priority,
+        expiration=info.expiration,
+    )
 
 
 async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:

@@ -5,9 +5,11 @@ something that it retries (it retries no 409, and no 404 while a CRD is missing)
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Collection
 from typing import Final
 
+import aiohttp
 import kopf
 import structlog
 
@@ -17,31 +19,56 @@ from vinoserve_operator.queue import Backoff
 
 _GRACE_SECONDS: Final = 2.0
 _CANCELLATIONS: Final = 10
+_CLOSING_STEPS: Final = 10
+"""Turns of the loop in which closed connections let go of their sockets."""
 
 log = structlog.get_logger()
 
 
-async def watch(sink: Sink, namespaces: Collection[str], stop: asyncio.Event) -> None:
-    """Bring every event to `sink`, which is called in this loop, until `stop` is set."""
-    home = asyncio.get_running_loop()
+class Watches:
+    """Brings every event of every kind to a sink."""
 
-    def deliver(kind: Kind, type_: str | None, found: Object) -> None:
-        home.call_soon_threadsafe(sink, kind, type_, found)
+    def __init__(self, sink: Sink, namespaces: Collection[str]) -> None:
+        """`sink` is called in the loop in which `run` runs; no `namespaces`: all of them."""
+        self._sink = sink
+        self._namespaces = namespaces
+        self.last_event = 0.0
+        """`time.monotonic()` of the last event that came, or of the last start; 0 before."""
 
-    stopped = asyncio.create_task(stop.wait())
-    backoff, failures = Backoff(), 0
-    while not stop.is_set():
-        end: asyncio.Future[Callable[[], None]] = home.create_future()
-        thread = asyncio.create_task(asyncio.to_thread(_run, deliver, namespaces, end))
-        await asyncio.wait({thread, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not thread.done():
-            (await end)()
-        try:
-            await thread
-        except Exception as error:  # noqa: BLE001  # whatever ends the watches, they begin anew
-            failures += 1
-            log.warning("the watches ended and begin anew", error=str(error))
-            await asyncio.wait({stopped}, timeout=backoff.delay(failures))
+        self.alive = False
+        """Whether kopf runs just now."""
+
+        self.starts = 0
+        """Times that kopf was started: the first, and once more whenever it gave up."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set."""
+        home = asyncio.get_running_loop()
+
+        def deliver(kind: Kind, type_: str | None, found: Object) -> None:
+            home.call_soon_threadsafe(self._receive, kind, type_, found)
+
+        stopped = asyncio.create_task(stop.wait())
+        backoff, failures = Backoff(), 0
+        while not stop.is_set():
+            end: asyncio.Future[Callable[[], None]] = home.create_future()
+            thread = asyncio.create_task(asyncio.to_thread(_run, deliver, self._namespaces, end))
+            self.alive, self.last_event, self.starts = True, time.monotonic(), self.starts + 1
+            await asyncio.wait({thread, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not thread.done():
+                (await end)()
+            try:
+                await thread
+            except Exception as error:  # noqa: BLE001  # whatever ends the watches, they begin anew
+                failures += 1
+                log.warning("the watches ended and begin anew", error=str(error))
+                self.alive = False
+                await asyncio.wait({stopped}, timeout=backoff.delay(failures))
+        self.alive = False
+
+    def _receive(self, kind: Kind, type_: str | None, found: Object) -> None:
+        self.last_event = time.monotonic()
+        self._sink(kind, type_, found)
 
 
 def _run(sink: Sink, namespaces: Collection[str], end: asyncio.Future[Callable[[], None]]) -> None:
@@ -50,6 +77,7 @@ def _run(sink: Sink, namespaces: Collection[str], end: asyncio.Future[Callable[[
     Not `kopf.operator`: when one of its tasks fails, it waits for the others, and those for a login that never comes.
     """
     loop = asyncio.new_event_loop()
+    sessions: list[aiohttp.ClientSession] = []
 
     async def main() -> None:
         flag = asyncio.Event()
@@ -59,7 +87,7 @@ def _run(sink: Sink, namespaces: Collection[str], end: asyncio.Future[Callable[[
 
         end.get_loop().call_soon_threadsafe(end.set_result, stop)
         tasks = await kopf.spawn_tasks(
-            registry=make_registry(sink),
+            registry=make_registry(sink, sessions),
             standalone=True,
             clusterwide=not namespaces,
             namespaces=namespaces,
@@ -76,12 +104,17 @@ def _run(sink: Sink, namespaces: Collection[str], end: asyncio.Future[Callable[[
         loop.run_until_complete(main())
     finally:
         _cancel_all(loop)
+        loop.run_until_complete(_close(sessions))
         loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
-    """Some of kopf's tasks take a cancellation for a hint: they are told again, and left behind in the end."""
+    """Some of kopf's tasks take a cancellation for a hint: they are told again, and left behind in the end.
+
+    Others outlive the one that started them, as the parts of a discovery do.
+    """
     for _ in range(_CANCELLATIONS):
         tasks = asyncio.all_tasks(loop)
         if not tasks:
@@ -89,3 +122,11 @@ def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
         for task in tasks:
             task.cancel()
         loop.run_until_complete(asyncio.wait(tasks, timeout=0.1))
+
+
+async def _close(sessions: Collection[aiohttp.ClientSession]) -> None:
+    """kopf closes its sessions only when it ends well, and a connection that was just being made even then not."""
+    for session in sessions:
+        await session.close()
+    for _ in range(_CLOSING_STEPS):
+        await asyncio.sleep(0)

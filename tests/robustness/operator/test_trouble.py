@@ -1,5 +1,7 @@
 """What the operator bears: an API server in trouble, being killed at any step, objects that always fail, missed events."""
 
+import asyncio
+import gc
 import os
 import time
 from pathlib import Path
@@ -26,8 +28,6 @@ def all_ready(api: ApiServer, names: list[str]) -> bool:
     return all(ready(api, name) for name in names)
 
 
-@pytest.mark.filterwarnings("ignore:Exception ignored:pytest.PytestUnraisableExceptionWarning")
-# kopf leaves connections open when it gives up, which it does here for a 409
 async def test_many_services_converge_while_the_api_server_answers_trouble(
     api: ApiServer, workloads: Workloads, kubeconfig: Path
 ) -> None:
@@ -150,3 +150,14 @@ async def test_without_a_fresh_lease_nothing_is_written(
         api.put(make_service())
         await eventually(lambda: operator.operator.queue.failing, api)
         assert api.writes[before:] == []
+
+
+async def test_stopped_at_any_moment_of_its_start_it_leaves_nothing_open(
+    api: ApiServer, workloads: Workloads, kubeconfig: Path
+) -> None:
+    """kopf's discovery is a crowd of requests that outlive the task that began them (warnings are errors here)."""
+    for milliseconds in range(0, 60, 6):
+        async with run_operator(workloads) as operator:
+            await eventually(lambda watches=operator.operator.watches: watches.starts, api)
+            await asyncio.sleep(milliseconds / 1000)
+        gc.collect()
