@@ -6,7 +6,7 @@ and BYTES as an object array of `bytes`; every other datatype is the numpy dtype
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -68,4 +68,18 @@ class Engine(Protocol):
         there; the result belongs to the caller. Raises `errors.InferenceError` where the engine fails, and
         `protocol.errors.InvalidRequestError` where arrays that are right one by one don't fit together.
         """
+        ...
+
+
+@runtime_checkable
+class QuickEngine(Engine, Protocol):
+    """An engine that may be quick enough to be waited for on the event loop."""
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether `infer_now` is worth a try; found out by the warm-up, and the same ever after."""
+        ...
+
+    def infer_now(self, tensors: Sequence[Array]) -> Sequence[Array] | None:
+        """As `infer`, and done when it returns; None where that would take too long or failed: `infer` says why."""
         ...

@@ -106,6 +106,15 @@ class BucketedPool:
     def variants(self) -> tuple[InferRequestPool, ...]:
         return self._pools
 
+    @property
+    def is_quick(self) -> bool:
+        return any(pool.is_quick for pool in self._pools)
+
+    def infer_now(self, tensors: Sequence[Array]) -> Sequence[Array] | None:
+        """See `tensors.QuickEngine`; None too for what has to be padded."""
+        exact = self._exact.get(tuple(tensor.shape for tensor in tensors))
+        return None if exact is None else exact.infer_now(tensors)
+
     async def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """See `tensors.Engine`; what fits a bucket exactly isn't copied."""
         shapes = tuple(tensor.shape for tensor in tensors)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from vinoserve_runtime.engine.health import Faults, speaks_of_loss
+from vinoserve_runtime.engine.quick import QuickRequest
 from vinoserve_runtime.engine.warm_shapes import Shapes, make_tensor
 from vinoserve_runtime.errors import InferenceError
 from vinoserve_runtime.ov import ov
@@ -59,19 +60,20 @@ class InferRequestPool:
         warm_shapes: tuple[Shapes, ...] = (),
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._compiled = compiled
         self._inputs = inputs
         self._outputs = outputs
         self._types = [port.get_element_type() for port in compiled.inputs]
         self._shapes = [None if -1 in tensor.shape else ov.Shape(list(tensor.shape)) for tensor in inputs]
         self._readers = [_READERS.get(tensor.datatype, _read_plain) for tensor in outputs]
-        self._shares_outputs = "BYTES" not in {tensor.datatype for tensor in outputs}
-        """Else OpenVINO warns that strings are copied."""
         self._slots = [self._make_slot(compiled) for _ in range(max(1, size))]
         self._idle = deque(self._slots)
         self._waiting: deque[asyncio.Future[_Slot]] = deque()
         self._watch: asyncio.TimerHandle | None = None
-        self._is_steady = on_cpu and None not in self._shapes
-        self._is_quick = False
+        has_strings = "BYTES" in {tensor.datatype for tensor in (*inputs, *outputs)}
+        self._is_steady = on_cpu and None not in self._shapes and not has_strings
+        self._quick: QuickRequest | None = None
+        """There where inferences are so quick that the event loop waits for them."""
         self._faults = faults
         self.warm_shapes = (
             warm_shapes[0]
@@ -101,8 +103,26 @@ class InferRequestPool:
         """What there is to warm up."""
         return (self,)
 
+    @property
+    def is_quick(self) -> bool:
+        return self._quick is not None
+
+    def infer_now(self, tensors: Sequence[Array]) -> Sequence[Array] | None:
+        """See `tensors.QuickEngine`."""
+        if self._quick is None:
+            return None
+        try:
+            results = self._quick.infer(tensors)
+        except Exception:  # noqa: BLE001  `infer` does it once more, tells and counts
+            return None
+        self._faults.in_a_row = 0
+        return results
+
     async def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         """See `tensors.Engine`. A cancelled caller's inference runs to its end, and its request goes back to the pool."""
+        results = self.infer_now(tensors)
+        if results is not None:
+            return results
         for _ in range(min(len(self._slots), 2) if self._cures else 0):
             try:
                 return await self._infer(tensors)
@@ -128,8 +148,6 @@ class InferRequestPool:
 
     async def _infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
         slot = self._idle.popleft() if self._idle else await self._wait_for_slot()
-        if self._is_quick:
-            return self._infer_here(slot, tensors)
         future = slot.future = self._loop.create_future()
         try:
             slot.arrays = self._set_inputs(slot.request, tensors)
@@ -142,38 +160,28 @@ class InferRequestPool:
         result: Sequence[Array] = await future
         return result
 
+    @property
+    def is_at_rest(self) -> bool:
+        return len(self._idle) == len(self._slots)
+
+    def close(self) -> list[Any]:
+        """See `Assembly.close`. OpenVINO's requests and their callbacks hold each other: no garbage collector finds them."""
+        held = [self._compiled, self._quick, *(slot.request for slot in self._slots)]
+        for slot in self._slots:
+            slot.request = None
+        self._compiled = self._quick = None
+        self._slots.clear()
+        self._idle.clear()
+        return held
+
     async def learn_speed(self, tensors: Sequence[Array]) -> None:
         """Find out, before anybody waits, whether inferences are quick enough to run on the event loop."""
         if self._is_steady:
-            seconds = await asyncio.to_thread(self._time, self._idle[0].request, tensors)
-            self._is_quick = seconds < _QUICK_SECONDS
-
-    def _time(self, request: Any, tensors: Sequence[Array]) -> float:
-        """Seconds of the fastest of some inferences; infinite where they fail."""
-        fastest = float("inf")
-        try:
-            kept = self._set_inputs(request, tensors)
-            for _ in range(_TIMED_RUNS):
-                started = perf_counter()
-                request.infer({}, self._shares_outputs, False)
-                fastest = min(fastest, perf_counter() - started)
-            del kept
-        except RuntimeError:
-            return float("inf")
-        return fastest
-
-    def _infer_here(self, slot: _Slot, tensors: Sequence[Array]) -> list[Array]:
-        """On the event loop, which waits."""
-        try:
-            slot.arrays = self._set_inputs(slot.request, tensors)
-            slot.request.infer({}, self._shares_outputs, False)
-            result = [read(slot.request.get_output_tensor(i)) for i, read in enumerate(self._readers)]
-        except Exception as error:
-            raise InferenceError(explain(error)) from error
-        finally:
-            self._release(slot)
-        self._faults.in_a_row = 0
-        return result
+            quick = QuickRequest(
+                self._compiled.create_infer_request(), self._inputs, self._outputs, self._types
+            )
+            seconds = await asyncio.to_thread(_time, quick, tensors)
+            self._quick = quick if seconds < _QUICK_SECONDS else None
 
     def _make_slot(self, compiled: Any) -> _Slot:
         slot = _Slot(compiled.create_infer_request())
@@ -255,6 +263,18 @@ class InferRequestPool:
                 self._settle(slot, slot.future, InferenceError(explain(error)))
         if any(slot.future for slot in self._slots):
             self._watch = self._loop.call_later(_WATCH_SECONDS, self._look_at_running)
+
+
+def _time(quick: QuickRequest, tensors: Sequence[Array]) -> float:
+    """Seconds of the fastest of some inferences; infinite where they fail."""
+    fastest = float("inf")
+    with suppress(Exception):
+        for _ in range(_TIMED_RUNS):
+            started = perf_counter()
+            quick.infer(tensors)
+            fastest = min(fastest, perf_counter() - started)
+        return fastest
+    return float("inf")
 
 
 def _read_plain(tensor: Any) -> Array:

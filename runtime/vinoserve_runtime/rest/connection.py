@@ -7,11 +7,12 @@ requests it may send ahead of their turn, and how long the connection may idle.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from vinoserve_runtime.rest.body import BodyReceiver
-from vinoserve_runtime.rest.coding import MOST_TIMES_SHORTER, accepts_gzip, compress, decompress
-from vinoserve_runtime.rest.messages import STATUS_LINES, HttpError, QuickRoute, Request, Response, Route
+from vinoserve_runtime.rest.coding import MOST_TIMES_SHORTER, compress, decompress
+from vinoserve_runtime.rest.messages import STATUS_LINES, HttpError, Later, Request, Response, Route
 from vinoserve_runtime.rest.receiver import HEADER_SECONDS, UNCOUNTED_BYTES, Receiver
 from vinoserve_runtime.room import ROOM_SECONDS
 
@@ -39,14 +40,17 @@ class Connection(asyncio.Protocol):
         self._loop = server.loop
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._room = server.room
-        self._receiver = Receiver(server.app, server.room, server.loop.time, self)
+        self._receiver = Receiver(server.app, server.room, server.loop.time, self, server.heads)
         self._queue: deque[Request] = deque()
         self._request: Request | None = None
         """Being answered."""
         self._busy = False
         self._task: asyncio.Task[None] | None = None
         self._continue_owed = False
-        self._pumping = False
+        self._has_answered = False
+        """One of the requests that came with this read; the others wait for the loop's next turn."""
+        self._next: asyncio.Handle | None = None
+        """That turn."""
         self._ahead = False
         """Reading is paused: the client is ahead of its answers."""
         self._ended = False
@@ -78,11 +82,13 @@ class Connection(asyncio.Protocol):
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        self._receiver.feed(data)
-        if self._receiver.stalled:
-            self._transport.pause_reading()
-        else:
+        receiver = self._receiver
+        self._has_answered = False
+        receiver.feed(data)
+        if receiver.body is not None and not receiver.stalled:
             self._receive_directly()
+        elif receiver.stalled:
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         self._ended = True
@@ -98,14 +104,14 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._write_paused = False
-        if not self._closing:
-            self._pump()
+        self._start_next()
 
     # ---- the receiver calls ----
 
     def request_received(self, request: Request) -> None:
-        if self._busy or self._queue or self._write_paused:
+        if self._busy or self._queue or self._write_paused or self._has_answered:
             self._queue.append(request)
+            self._start_soon()
             if not self._ahead:
                 self._ahead = True
                 self._transport.pause_reading()
@@ -115,7 +121,7 @@ class Connection(asyncio.Protocol):
     def request_refused(self, request: Request) -> None:
         request.linger = True
         self._queue.append(request)
-        self._pump()
+        self._start_next()
 
     def continue_expected(self) -> None:
         self._continue_owed = True
@@ -147,7 +153,7 @@ class Connection(asyncio.Protocol):
         elif self._receiver.request is not None:
             if self._receiver.is_late(now) and not self._ahead:
                 self._receiver.give_up()
-        elif not self._busy and now >= self._deadline:
+        elif not self._busy and not self._queue and now >= self._deadline:
             self._close(linger=False)
 
     def shut_down(self) -> None:
@@ -157,15 +163,22 @@ class Connection(asyncio.Protocol):
 
     # ---- answering ----
 
-    def _pump(self) -> None:
-        if self._pumping:
+    def _start_soon(self) -> None:
+        """The next request, in the loop's next turn: others have theirs before."""
+        if self._next is None and not self._busy:
+            self._next = self._loop.call_soon(self._start_next)
+
+    def _start_next(self) -> None:
+        self._next = None
+        if self._busy or self._write_paused or self._closing:
             return
-        self._pumping = True
-        while self._queue and not self._busy and not self._write_paused and not self._closing:
+        if self._queue:
             self._start(self._queue.popleft())
-        self._pumping = False
-        if self._busy or self._queue or self._closing:
-            return
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        """All that came is answered."""
         self._deadline = self._loop.time() + KEEP_ALIVE_SECONDS
         if self._ended:
             self._close(linger=False)
@@ -180,37 +193,48 @@ class Connection(asyncio.Protocol):
     def _start(self, request: Request) -> None:
         self._busy = True
         self._request = request
+        try:
+            outcome = self._handle(request)
+        except Exception as error:  # noqa: BLE001 - the application's table knows what it means
+            outcome = self._app.refuse(error)
+        if isinstance(outcome, Response):
+            self._answer(request, outcome)
+        else:
+            self._task = self._loop.create_task(self._finish(request, outcome))
+
+    def _handle(self, request: Request) -> Response | Later:
         route = request.route
         if request.refusal is not None or route is None:
-            self._answer(request, self._app.refuse(request.refusal or HttpError(404, "no such path")))
-        elif (
-            not isinstance(route, QuickRoute)
-            or request.coding is not None
-            or b"accept-encoding" in request.headers
-        ):
-            self._task = self._loop.create_task(self._run(request, route))
+            raise request.refusal or HttpError(404, "no such path")
+        outcome: Response | Later
+        if request.coding is not None and request.body:
+            outcome = partial(self._decompress_and_handle, request, request.coding, route)
         else:
-            try:
-                response = route.handle(request)
-            except Exception as error:  # noqa: BLE001 - the application's table knows what it means
-                response = self._app.refuse(error)
-            self._answer(request, response)
+            outcome = route.handle(request)
+        if not request.accepts_gzip:
+            return outcome
+        if isinstance(outcome, Response) and sum(map(len, outcome.chunks)) <= INLINE_CODING_BYTES:
+            return _gzipped(outcome, compress(b"".join(outcome.chunks)))
+        return partial(self._compress, outcome)
 
-    async def _run(self, request: Request, route: Route) -> None:
+    async def _finish(self, request: Request, later: Later) -> None:
         try:
-            if request.coding is not None and request.body:
-                request.body = await self._decompress(request, request.coding)
-            response = route.handle(request) if isinstance(route, QuickRoute) else await route.handle(request)
-            accepted = request.headers.get(b"accept-encoding")
-            if accepted is not None and accepts_gzip(accepted):
-                whole = b"".join(response.chunks)
-                response.chunks = [await self._offload(len(whole), compress, whole)]
-                response.headers.append((b"Content-Encoding", b"gzip"))
+            response = await later()
         except Exception as error:  # noqa: BLE001 - the application's table knows what it means
             response = self._app.refuse(error)
         self._task = None
         if not self._closing:
             self._answer(request, response)
+
+    async def _decompress_and_handle(self, request: Request, coding: bytes, route: Route) -> Response:
+        request.body = await self._decompress(request, coding)
+        outcome = route.handle(request)
+        return outcome if isinstance(outcome, Response) else await outcome()
+
+    async def _compress(self, outcome: Response | Later) -> Response:
+        response = outcome if isinstance(outcome, Response) else await outcome()
+        whole = b"".join(response.chunks)
+        return _gzipped(response, await self._offload(len(whole), compress, whole))
 
     async def _decompress(self, request: Request, coding: bytes) -> bytes:
         """A large body brought the room for this along."""
@@ -238,10 +262,13 @@ class Connection(asyncio.Protocol):
         self._release(request)
         self._request = None
         self._busy = False
+        self._has_answered = True
         if not keep_alive:
             self._close(linger=request.linger)
-        else:
-            self._pump()
+        elif self._queue:
+            self._start_soon()
+        elif not self._write_paused:
+            self._rest()
 
     def _write(self, request: Request, response: Response, keep_alive: bool) -> None:
         chunks = response.chunks
@@ -299,6 +326,7 @@ class Connection(asyncio.Protocol):
             self._switch(BodyReceiver(self, body, self._body_grew))
 
     def _body_grew(self) -> None:
+        self._has_answered = False
         self._receiver.body_grew()
         if self._receiver.body is None and not self._closing:
             self._switch(self)
@@ -309,3 +337,8 @@ class Connection(asyncio.Protocol):
         self._transport.set_protocol(protocol)
         if not self._ahead and not self._receiver.stalled:
             self._transport.resume_reading()
+
+
+def _gzipped(response: Response, body: bytes) -> Response:
+    headers = [*response.headers, (b"Content-Encoding", b"gzip")]
+    return Response(response.status, [body], response.content_type, headers)

@@ -1,10 +1,10 @@
 """HTTP requests and responses as the connection and the applications on it see them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -25,6 +25,7 @@ class Request:
     """One request; `body` is whole by the time that a handler sees it."""
 
     __slots__ = (
+        "accepts_gzip",
         "body",
         "coding",
         "content_length",
@@ -47,15 +48,33 @@ class Request:
         """0 also where the body is chunked."""
         self.coding: bytes | None = None
         """Content-Encoding of the body; None where it is plain."""
+        self.accepts_gzip = False
         self.body: bytes | memoryview = b""
         self.held = 0
         """What of the server's room its body takes."""
         self.keep_alive = False
         self.linger = False
         """More may come from the client after this; it is read and dropped."""
-        self.route: QuickRoute | SlowRoute | None = None
+        self.route: Route | None = None
         self.refusal: Exception | None = None
         """Answered with this, whatever the route says."""
+
+    def again(self, body: bytes | memoryview) -> "Request":
+        """Another one with the same head."""
+        request: Request = Request.__new__(Request)
+        request.method = self.method
+        request.target = self.target
+        request.headers = self.headers
+        request.content_length = self.content_length
+        request.coding = self.coding
+        request.accepts_gzip = self.accepts_gzip
+        request.body = body
+        request.held = 0
+        request.keep_alive = self.keep_alive
+        request.linger = False
+        request.route = self.route
+        request.refusal = None
+        return request
 
 
 HEADERS: Final = frozenset(
@@ -80,23 +99,16 @@ class Response:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class QuickRoute:
-    """Answers a target at once."""
-
-    operation: str
-    handle: Callable[[Request], Response]
+Later = Callable[[], Coroutine[Any, Any, Response]]
+"""An answer that takes its time: called in a task of its own."""
 
 
 @dataclass(frozen=True, slots=True)
-class SlowRoute:
-    """Answers a target in its own time."""
+class Route:
+    """Answers a target."""
 
     operation: str
-    handle: Callable[[Request], Awaitable[Response]]
-
-
-Route = QuickRoute | SlowRoute
+    handle: Callable[[Request], Response | Later]
 
 
 class App(Protocol):

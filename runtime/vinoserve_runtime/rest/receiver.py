@@ -8,7 +8,8 @@ from typing import Final, Protocol, cast
 import httptools
 
 from vinoserve_runtime.rest.body import Body
-from vinoserve_runtime.rest.coding import check_coding
+from vinoserve_runtime.rest.coding import accepts_gzip, check_coding
+from vinoserve_runtime.rest.heads import Heads
 from vinoserve_runtime.rest.messages import HEADERS, App, HttpError, Request
 from vinoserve_runtime.room import ROOM_SECONDS, Room
 
@@ -49,11 +50,20 @@ class Sink(Protocol):
 class Receiver:
     """The receiving half of a connection."""
 
-    def __init__(self, app: App, room: Room, clock: Callable[[], float], sink: Sink) -> None:
+    def __init__(
+        self, app: App, room: Room, clock: Callable[[], float], sink: Sink, heads: Heads | None = None
+    ) -> None:
+        """`heads`: those known so far; None: every one is parsed."""
         self._app = app
         self._room = room
         self._clock = clock
         self._sink = sink
+        self._heads = heads
+        self._notes_head = False
+        self._latest: Request | None = None
+        """Of the requests of this read, the latest that is whole."""
+        self._is_last = False
+        """The client has said that nothing follows."""
         self._parser = httptools.HttpRequestParser(self)
         self.request: Request | None = None
         """What is being received; None between requests."""
@@ -74,6 +84,21 @@ class Receiver:
         self._done = False
 
     def feed(self, data: bytes) -> None:
+        if self.request is not None or self._done or self._is_last or self._heads is None:
+            self._feed(data)
+            return
+        known = self._heads.recall(data)
+        if known is not None:
+            self._sink.request_received(known)
+            return
+        self._notes_head = True
+        self._feed(data)
+        self._notes_head = False
+        latest, self._latest = self._latest, None
+        if self.request is None and latest is not None:
+            self._heads.remember(data, latest)
+
+    def _feed(self, data: bytes) -> None:
         rest: bytes | memoryview = data
         while rest and not self._done:
             if self.body is None:
@@ -159,6 +184,8 @@ class Receiver:
             request.route = self._app.route(request.method, request.target)
             if b"content-encoding" in headers:
                 request.coding = check_coding(headers[b"content-encoding"])
+            if b"accept-encoding" in headers:
+                request.accepts_gzip = accepts_gzip(headers[b"accept-encoding"])
         except Exception as error:  # noqa: BLE001 - the application's table knows what it means
             request.refusal = error
         if b"transfer-encoding" in headers:
@@ -298,6 +325,9 @@ class Receiver:
         self.request = None
         self._forget_room()  # what was whole with the read that asked for room
         self.deadline = inf
+        if self._notes_head:
+            self._latest = request
+        self._is_last = not request.keep_alive
         self._sink.request_received(request)
 
     def _stop(self, fault: Exception) -> None:

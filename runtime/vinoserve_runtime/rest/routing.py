@@ -1,9 +1,9 @@
 """Which methods a resource has."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
-from vinoserve_runtime.rest.messages import HttpError, QuickRoute, Request, Response, Route, SlowRoute
+from vinoserve_runtime.rest.messages import HttpError, Later, Request, Response, Route
 
 ALLOW: Final = b"Allow"
 
@@ -13,12 +13,12 @@ Resource = dict[str, Route]
 
 def get(operation: str, handle: Callable[[Request], Response]) -> Resource:
     """For GET and HEAD."""
-    route = QuickRoute(operation, handle)
+    route = Route(operation, handle)
     return {"GET": route, "HEAD": route}
 
 
-def post(operation: str, handle: Callable[[Request], Awaitable[Response]]) -> Resource:
-    return {"POST": SlowRoute(operation, handle)}
+def post(operation: str, handle: Callable[[Request], Response | Later]) -> Resource:
+    return {"POST": Route(operation, handle)}
 
 
 def find_route(resource: Resource, method: str) -> Route:

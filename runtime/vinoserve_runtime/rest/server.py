@@ -6,6 +6,7 @@ from email.utils import formatdate
 from typing import Final
 
 from vinoserve_runtime.rest.connection import Connection
+from vinoserve_runtime.rest.heads import Heads
 from vinoserve_runtime.rest.messages import App
 from vinoserve_runtime.room import Room, make_room
 from vinoserve_runtime.sockets import BACKLOG, count_connections, listen
@@ -26,6 +27,7 @@ class Server:
         self.loop = asyncio.get_running_loop()
         self.closing = False
         self.date = b""
+        self.heads = Heads()
         self._closed = closed
         self._connections: set[Connection] = set()
         self._most = count_connections(MAX_CONNECTIONS, share=2)

@@ -1,16 +1,18 @@
 """The Open Inference Protocol over HTTP: paths, headers and status codes around the data plane."""
 
 import asyncio
+from functools import partial
 from time import perf_counter
 from typing import Final
 
 from vinoserve_runtime.dataplane import Dataplane
-from vinoserve_runtime.protocol.infer import Codec, read_repository_filter
+from vinoserve_runtime.protocol.infer import Codec, InferResponse, read_repository_filter
 from vinoserve_runtime.protocol.signature import Signature
 from vinoserve_runtime.rest.decoding import LARGE_JSON_BYTES, Decoder
 from vinoserve_runtime.rest.messages import (
     BINARY,
     HttpError,
+    Later,
     Request,
     Response,
     Route,
@@ -107,14 +109,30 @@ class V2App:
     def _model_ready(self, _: Request) -> Response:
         return _make_ready_response(self._dataplane.ready, {"name": self._dataplane.name})
 
-    async def _repository_index(self, request: Request) -> Response:
+    def _repository_index(self, request: Request) -> Response:
         only_ready = read_repository_filter(request.body)
         return make_json_response(200, self._dataplane.repository_index(only_ready=only_ready))
 
-    async def _refuse_repository_change(self, _: Request) -> Response:
+    def _refuse_repository_change(self, _: Request) -> Response:
         raise self._dataplane.why_no_repository_change()
 
-    async def _infer(self, request: Request) -> Response:
+    def _infer(self, request: Request) -> Response | Later:
+        """At once where the engine is quick: no task, no future, no timer between the request and its answer."""
+        dataplane = self._dataplane
+        if not dataplane.is_quick:
+            return partial(self._infer_in_turn, request)
+        began = perf_counter()
+        codec = self._codec_of(dataplane.admit())
+        header_length = _header_length(request)
+        if (header_length or len(request.body)) > LARGE_JSON_BYTES:
+            return partial(self._infer_in_turn, request)
+        envelope, tensors = codec.decode(request.body, header_length)
+        results = dataplane.infer_now(tensors)
+        if results is None:
+            return partial(self._infer_in_turn, request)
+        return self._respond(began, codec.encode(envelope, results))
+
+    async def _infer_in_turn(self, request: Request) -> Response:
         began = perf_counter()
         dataplane = self._dataplane
         signature = dataplane.admit()
@@ -126,7 +144,9 @@ class V2App:
         else:
             envelope, tensors = await self._decoder.decode(signature, request.body, header_length)
             dataplane.admit()
-        answer = codec.encode(envelope, await dataplane.infer(tensors))
+        return self._respond(began, codec.encode(envelope, await dataplane.infer(tensors)))
+
+    def _respond(self, began: float, answer: InferResponse) -> Response:
         self._metrics.request_seconds.observe(perf_counter() - began)
         if not answer.raw:
             return Response(200, [answer.header])
