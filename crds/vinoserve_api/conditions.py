@@ -12,6 +12,14 @@ class ConditionType(StrEnum):
     READY = "Ready"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
+    SCALING_ACTIVE = "ScalingActive"
+
+
+class ClassConditionType(StrEnum):
+    """Conditions of an AcceleratorClass."""
+
+    READY = "Ready"
+    RENDER_GROUPS = "RenderGroups"
 
 
 class AcceptedReason(StrEnum):
@@ -24,6 +32,7 @@ class AcceptedReason(StrEnum):
     ACCELERATOR_CLASS_NOT_FOUND = "AcceleratorClassNotFound"
     AMBIGUOUS_DEFAULT_CLASS = "AmbiguousDefaultClass"
     NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
+    HOST_PATH_NOT_ALLOWED = "HostPathNotAllowed"
     NOT_RENDERABLE = "NotRenderable"
 
 
@@ -53,6 +62,7 @@ class FailureReason(StrEnum):
     DISK_FULL = "DiskFull"
     ENGINE_CRASHED = "EngineCrashed"
     PORT_IN_USE = "PortInUse"
+    CACHE_UNUSABLE = "CacheUnusable"
     INTERNAL_ERROR = "InternalError"
 
 
@@ -74,11 +84,30 @@ class ProgressReason(StrEnum):
     CRASH_LOOP = "CrashLoop"
     QUOTA_EXCEEDED = "QuotaExceeded"
     PODS_FORBIDDEN = "PodsForbidden"
+    PRECOMPILING = "Precompiling"
     ROLLING_OUT = "RollingOut"
+    IDLE = "Idle"
+    RELOADING = "Reloading"
     SUSPENDED = "Suspended"
     SCALED_TO_ZERO = "ScaledToZero"
     READY = "Ready"
     NOT_REPORTING = "NotReporting"
+
+
+class ScalingReason(StrEnum):
+    """Whether a service with autoscaling is scaled."""
+
+    SCALING = "Scaling"
+    METRICS_UNAVAILABLE = "MetricsUnavailable"
+    ANOTHER_AUTOSCALER = "AnotherAutoscaler"
+
+
+class GroupReason(StrEnum):
+    """Whether the groups that an AcceleratorClass gives its pods are those of the nodes' devices."""
+
+    GROUPS_MATCH = "GroupsMatch"
+    GROUP_MISSING = "GroupMissing"
+    GROUPS_UNKNOWN = "GroupsUnknown"
 
 
 class ClassReason(StrEnum):
@@ -87,4 +116,7 @@ class ClassReason(StrEnum):
     AVAILABLE = "Available"
     NO_NODE = "NoNode"
     NO_DEVICE = "NoDevice"
+    NO_DEVICE_CLASS = "NoDeviceClass"
+    SELECTOR_NEVER_MATCHES = "SelectorNeverMatches"
+    DEVICES_TAINTED = "DevicesTainted"
     INVALID_SPEC = "InvalidSpec"

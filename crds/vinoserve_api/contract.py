@@ -5,7 +5,7 @@ document from the same object. The report is `GET /report` on the admin port whi
 the termination message carries a `TerminationMessage`.
 """
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -87,6 +87,9 @@ class RuntimeConfig(ContractDocument):
     on_fallback: OnFallback
     cache_size_limit: int | None = Field(None, description="Bytes that compiled models may take.")
     warmup_requests: int
+    release_after_seconds: int | None = Field(
+        None, description="How long nobody asks anything before the compiled model is let go of; null: never."
+    )
     limits: RuntimeLimits
 
 
@@ -115,6 +118,7 @@ def make_runtime_config(service: InferenceService) -> RuntimeConfig:
         else parse_quantity(spec.cache.compiled.size_limit),
         on_fallback=spec.on_fallback or parse_target(spec.target_device).default_on_fallback,
         warmup_requests=spec.warmup.requests,
+        release_after_seconds=spec.idle.release_after_seconds if spec.idle else None,
         limits=RuntimeLimits(
             max_request_bytes=parse_quantity(spec.limits.max_request_bytes),
             max_queued_requests=spec.limits.max_queued_requests,
@@ -124,7 +128,20 @@ def make_runtime_config(service: InferenceService) -> RuntimeConfig:
     )
 
 
-Phase = Literal["Fetching", "Reading", "Compiling", "WarmingUp", "Comparing", "Ready", "Draining", "Failed"]
+Phase = Literal[
+    "Fetching",
+    "Reading",
+    "Compiling",
+    "WarmingUp",
+    "Comparing",
+    "Ready",
+    "Idle",
+    "Reloading",
+    "Draining",
+    "Failed",
+]
+SERVING: Final[frozenset[Phase]] = frozenset({"Ready", "Idle", "Reloading"})
+"""Phases in which a pod takes requests; of Idle and Reloading see `IdleReport`."""
 
 
 class Progress(ContractDocument):
@@ -138,6 +155,22 @@ class Progress(ContractDocument):
 class RuntimeFailure(ContractDocument):
     reason: FailureReason
     message: str
+
+
+class IdleReport(ContractDocument):
+    """With `releaseAfterSeconds`: what became of the compiled model."""
+
+    released_at: str | None = Field(
+        None,
+        description="Since when there is neither a compiled model nor memory of the device, in RFC 3339; null while it is loaded.",
+    )
+    reloads: int = Field(0, description="How often it was loaded again.")
+    failed_reloads: int = Field(0, description="How often that failed.")
+    reload_seconds: float | None = Field(None, description="What the last reload took.")
+    cache_hit: bool | None = Field(None, description="The last reload came from the compiled cache.")
+    failure: RuntimeFailure | None = Field(
+        None, description="Why the last reload failed; null once one has worked."
+    )
 
 
 class RuntimeReport(ContractDocument):
@@ -162,6 +195,7 @@ class RuntimeReport(ContractDocument):
     placement: tuple[Placement, ...] = ()
     parity: ParityStatus | None = None
     startup: Startup = Startup()
+    idle: IdleReport | None = None
     model: ModelStatus | None = None
     engine_errors: int = Field(0, description="Inferences that the engine failed.")
     warnings: tuple[str, ...] = ()

@@ -151,7 +151,7 @@ def _note_change(lifecycle: "Lifecycle", display: Display | None) -> None:
         write_termination_message(make_crash_note(ledger.phase, lifecycle.config.target_device))
     if ledger.phase == "Ready":
         gc.freeze()  # what is here stays: requests make no garbage but their own
-        if lifecycle.settings.fetch:
+        if lifecycle.settings.fetch and not ledger.idle.reloads:
             _say_ready(lifecycle)
 
 

@@ -1,41 +1,25 @@
-"""One model from its file to its last answer: fetching, reading, compiling, comparing, warming up, ready, draining.
-
-OpenVINO's long calls run in a thread of their own, so that probes and the report are answered meanwhile.
-"""
+"""One model from its file to its last answer: loading, ready, idle, draining."""
 
 import asyncio
-import gc
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
+from itertools import count
 from time import monotonic
 from typing import Any
 
 import structlog
 
-from vinoserve_api.conditions import FailureReason
-from vinoserve_api.contract import Phase, RuntimeConfig, RuntimeFailure, RuntimeReport
-from vinoserve_api.v1alpha1 import Parity
+from vinoserve_api.contract import SERVING, Phase, RuntimeConfig, RuntimeFailure, RuntimeReport
 from vinoserve_runtime.dataplane import Dataplane
-from vinoserve_runtime.engine.assembly import Assembly, assemble
-from vinoserve_runtime.engine.cache import CompiledCache
-from vinoserve_runtime.engine.compile import CompiledModel, DeviceState, compile_model
+from vinoserve_runtime.engine.compile import CompiledModel
 from vinoserve_runtime.engine.devices import DeviceNodes
 from vinoserve_runtime.engine.health import Faults, Health
-from vinoserve_runtime.engine.parity import Reference, compare, explain_mismatch
-from vinoserve_runtime.engine.pictures import take_pictures
-from vinoserve_runtime.engine.plan import DevicePlan, make_plan, prepare_core
-from vinoserve_runtime.engine.preflight import make_preflight
-from vinoserve_runtime.engine.warmup import WarmUp
-from vinoserve_runtime.errors import StartupError
+from vinoserve_runtime.idle import RELOAD_PAUSE_SECONDS, RELOADS, Sleeper, sleep_when_idle
+from vinoserve_runtime.loader import Loaded, Loader
 from vinoserve_runtime.metrics import Metrics
-from vinoserve_runtime.model.fetch import fetch_model, verify_again
-from vinoserve_runtime.model.fetched import Fetched, need_fetched
-from vinoserve_runtime.model.prepare import PreparedModel, prepare_model
-from vinoserve_runtime.ov import ov
-from vinoserve_runtime.report import Ledger, make_failure, make_report
+from vinoserve_runtime.protocol.errors import NotReadyError
+from vinoserve_runtime.report import Ledger, make_failure, make_report, make_time
 from vinoserve_runtime.servers import Servers
 from vinoserve_runtime.settings import LATE_SECONDS, OBSERVE_SECONDS, WATCH_SECONDS, ServeSettings
-from vinoserve_runtime.threads import Worker
 
 _log = structlog.get_logger()
 
@@ -54,16 +38,28 @@ class Lifecycle:
         self.settings = settings
         self.ledger = Ledger(config)
         self._on_change = on_change
-        self._compiled: CompiledModel | None = None
+        self._loaded: Loaded | None = None
+        self._sleeper: Sleeper | None = None
+        """In the engine's place while nobody asks."""
+        self._rest: asyncio.Future[None] | None = None
+        """Until the model is loaded again."""
         self._has_started = False
         self._stop = asyncio.Event()
-        self._worker = Worker()
         self._faults = Faults()
         self._health: Health | None = None
         self._metrics = Metrics(config.model.name, config.model.version)
         self._metrics.report = self.report
         self._dataplane = Dataplane(config.model.name, config.model.version, config.limits, self._metrics)
         self._servers = Servers(settings, self._dataplane)
+        self._loader = Loader(
+            config,
+            settings,
+            self.ledger,
+            self._faults,
+            on_batch=self._metrics.batch_size.observe,
+            enter=self._enter,
+            on_progress=lambda: on_change(self),
+        )
 
     @property
     def rest_port(self) -> int:
@@ -81,7 +77,7 @@ class Lifecycle:
     @property
     def is_busy(self) -> bool:
         """Whether a call into OpenVINO may be under way that nothing can interrupt."""
-        return self._worker.is_busy or self.why_not_live() is not None
+        return self._loader.is_busy or self.why_not_live() is not None
 
     def why_not_live(self) -> str | None:
         """None unless the device is lost for good."""
@@ -94,7 +90,7 @@ class Lifecycle:
         """None while requests are let through and more are wanted."""
         if self._health is not None and (doubt := self._health.doubt) is not None:
             return doubt
-        is_ready = self.ledger.phase == "Ready" and self._dataplane.ready
+        is_ready = self.ledger.phase in SERVING and self._dataplane.ready
         return None if is_ready else f"phase {self.ledger.phase}"
 
     def report(self) -> RuntimeReport:
@@ -139,159 +135,93 @@ class Lifecycle:
             await asyncio.gather(work, *tasks, stopped, return_exceptions=True)
 
     async def _serve(self) -> None:
-        compiled, assembly, warm_up = await self._make_engine(await self._fetch())
+        self._loaded = await self._loader.load()
         await self._servers.all_listen.wait()  # ready is said by all ports at once, and of all of them
-        self._dataplane.attach(assembly.engine)
+        self._dataplane.attach(self._loaded.assembly.engine)
         self._has_started = True
         self._enter("Ready")
-        await self._watch(compiled, warm_up)
+        while True:
+            self._rest = asyncio.ensure_future(self._rest_until_asked(await self._watch(self._loaded)))
+            await asyncio.shield(self._rest)  # who asks while it drains is answered too
+            self._rest = None
 
-    async def _make_engine(self, fetched: Fetched) -> tuple[CompiledModel, Assembly, WarmUp]:
-        """The graph, with its weights, is let go of when this returns."""
-        core = ov.Core()
-        plan, prepared = await self._read(core, fetched)
-        compiled = await self._compile(core, plan, prepared)
-        await self._until_on_device(compiled)
-        assembly = assemble(compiled, self._faults, self._metrics.batch_size.observe)
-        # first of all inferences: one that OpenVINO fails half-way, or of a degenerate size, would spoil those after it
-        warm_up = await self._warm(assembly)
-        if self.config.parity is not None:
-            await self._compare(self.config.parity, fetched, prepared, assembly)
-        engine = take_pictures(assembly.engine, prepared, self.config.limits.max_image_pixels)
-        self.ledger.inputs, self.ledger.outputs = engine.inputs, engine.outputs
-        return compiled, replace(assembly, engine=engine), warm_up
-
-    async def _fetch(self) -> Fetched:
-        self._enter("Fetching")
-        settings, source = self.settings, self.config.model
-        if settings.fetch:
-            loop = asyncio.get_running_loop()
-
-            def progress(done: int, total: int | None) -> None:
-                loop.call_soon_threadsafe(self._note_progress, done, total)
-
-            fetched = await self._worker.run(
-                lambda: fetch_model(
-                    source,
-                    model_dir=settings.model_dir,
-                    claim_dir=settings.claim_dir,
-                    credentials_dir=settings.credentials_dir,
-                    progress=progress,
-                )
-            )
-        else:
-            fetched = need_fetched(settings.model_dir, source.uri)
-            await self._worker.run(lambda: verify_again(source, fetched))
-        self.ledger.fetched = fetched
-        self.ledger.note(fetch_seconds=fetched.seconds)
-        self.ledger.warn(*fetched.warnings)
-        return fetched
-
-    def _note_progress(self, done: int, total: int | None) -> None:
-        self.ledger.bytes_done, self.ledger.bytes_total = done, total
-        self._on_change(self)
-
-    async def _read(self, core: Any, fetched: Fetched) -> tuple[DevicePlan, PreparedModel]:
-        self._enter("Reading")
-        plan = await self._worker.run(lambda: make_plan(core, self.config))
-        started = monotonic()
-        prepare_core(core, plan)
-        prepared = await self._worker.run(lambda: prepare_model(core, fetched.model_path, self.config))
-        self.ledger.warn(*prepared.warnings)
-        preflight = await self._worker.run(lambda: make_preflight(core, prepared, self.config, plan))
-        self.ledger.placement = preflight.placement
-        self.ledger.warn(*preflight.warnings)
-        self.ledger.note(read_seconds=_since(started))
-        return plan, prepared
-
-    async def _compile(self, core: Any, plan: DevicePlan, prepared: PreparedModel) -> CompiledModel:
-        self._enter("Compiling")
-        started = monotonic()
-        compiled = await self._worker.run(
-            lambda: compile_model(core, prepared, self.config, plan, self._make_cache())
+    async def _rest_until_asked(self, sleeper: Sleeper) -> None:
+        """Let go of the model and load it again once a request waits. Raises what the last of RELOADS failures was."""
+        self.ledger.note_idle(released_at=make_time())
+        self._enter("Idle")
+        await self._let_go()
+        for failures in count(1):
+            await sleeper.wanted.wait()
+            self._enter("Reloading")
+            started = monotonic()
+            try:
+                loaded = await self._loader.load_again()
+            except Exception as error:
+                failure, name = make_failure(error), self.config.model.name
+                self.ledger.note_idle(failure=failure, failed_reloads=self.ledger.idle.failed_reloads + 1)
+                self.ledger.warn(f"could not be loaded again: {failure.message}")
+                sleeper.refuse(NotReadyError(f"model {name} could not be loaded again: {failure.message}"))
+                if failures == RELOADS:
+                    raise
+            else:
+                break
+            self._enter("Idle")
+            await self._let_go()
+            await asyncio.sleep(RELOAD_PAUSE_SECONDS)
+        self._loaded, self._sleeper = loaded, None
+        seconds = _since(started)
+        self._metrics.reload_seconds.observe(seconds)
+        self.ledger.note_idle(
+            released_at=None,
+            reloads=self.ledger.idle.reloads + 1,
+            reload_seconds=seconds,
+            cache_hit=loaded.compiled.cache_hit,
+            failure=None,
         )
-        self._compiled = compiled
-        self.ledger.note(compile_seconds=_since(started), cache_hit=compiled.cache_hit)
-        if plan.target.batch is not None and compiled.infer_requests < plan.target.batch:
-            self.ledger.warn(f"{plan.target} puts no requests together: the model doesn't let its batch grow")
-        return compiled
+        self._dataplane.attach(loaded.assembly.engine)
+        sleeper.wake(loaded.assembly.engine)
+        self._enter("Ready")
 
-    async def _until_on_device(self, compiled: CompiledModel) -> None:
-        """Where nothing but the requested device will do, or it is to be compared, wait until AUTO has compiled for it."""
-        started, already = monotonic(), self.ledger.startup.compile_seconds or 0.0
-        must_be = self.config.on_fallback == "Fail" or self.config.parity is not None
-        while (await self._observe(compiled)).is_standing_in and must_be:
-            await asyncio.sleep(WATCH_SECONDS / 4)
-            self.ledger.note(compile_seconds=round(already + _since(started), 3))
-        await self._keep(compiled)
+    async def _let_go(self) -> None:
+        held = self._loaded.assembly.close() if self._loaded else []
+        self._loaded = None
+        await self._loader.let_go(held)
 
-    async def _keep(self, compiled: CompiledModel) -> None:
-        """What AUTO and a GPU with changing shapes compile later goes into the cache too."""
-        await self._worker.run(compiled.keep)
-        self.ledger.note(cache_hit=compiled.cache_hit)
-        self.ledger.warn(*compiled.cache_warnings)
-
-    def _make_cache(self) -> CompiledCache | None:
-        root, fetched = self.settings.cache_dir, self.ledger.fetched
-        if root is None or fetched is None:
-            return None
-        return CompiledCache(root, self.config.cache_size_limit, fetched.content_digest, fetched.size_bytes)
-
-    async def _compare(
-        self, parity: Parity, fetched: Fetched, prepared: PreparedModel, assembly: Assembly
-    ) -> None:
-        """Raises ParityMismatch where the target computes something else than the reference, and `onMismatch` is Fail."""
-        self._enter("Comparing")
-        started = monotonic()
-        reference = await self._worker.run(lambda: Reference(prepared))
-        self.ledger.parity, worst = await compare(
-            assembly.pool, reference.open(), parity, fetched.folder, reference.limits, planes=prepared.planes
-        )
-        self.ledger.note(parity_seconds=_since(started))
-        del reference
-        gc.collect()  # its infer requests and their pool hold each other
-        if worst is None:
-            return
-        devices = self.ledger.device.execution_devices if self.ledger.device else ()
-        text = explain_mismatch(worst, self.config, prepared.model, devices)
-        if parity.on_mismatch == "Fail":
-            raise StartupError(FailureReason.PARITY_MISMATCH, text)
-        self.ledger.warn(text)
-
-    async def _observe(self, compiled: CompiledModel) -> DeviceState:
-        """Look at what runs the model. Raises FellBackToCPU where that isn't tolerated."""
-        before, state = self.ledger.device, compiled.observe()
-        is_news = before is None or before.execution_devices != state.execution_devices
-        is_fallback = not (state.on_requested_device or state.is_standing_in)
-        error = None
-        if is_news and is_fallback and self.config.on_fallback != "Allow":
-            error = await self._worker.run(lambda: compiled.explain_fallback(state))
-        self.ledger.device = state
-        if error is not None and self.config.on_fallback == "Fail":
-            raise error
-        if error is not None:
-            self.ledger.warn(str(error))
-        return state
-
-    async def _warm(self, assembly: Assembly) -> WarmUp:
-        self._enter("WarmingUp")
-        started = monotonic()
-        warm_up = WarmUp(assembly.pool, self._faults, self.config.warmup_requests)
-        self.ledger.warn(*await warm_up.run())
-        self.ledger.note(warmup_seconds=_since(started))
-        return warm_up
-
-    async def _watch(self, compiled: CompiledModel, warm_up: WarmUp) -> None:
-        """Until cancelled, or the engine or the device is lost."""
-        health = Health(self._faults, warm_up.proves_engine, self.ledger.startup.warmup_seconds or 0.0)
+    async def _watch(self, loaded: Loaded) -> Sleeper:
+        """Until nobody asks any more: what stands in for the engine then. Raises where the engine or the device is lost."""
+        health = Health(self._faults, loaded.warm_up.proves_engine, self.ledger.startup.warmup_seconds or 0.0)
         self._health = health
         self._dataplane.doubted = lambda: health.doubt is not None
-        watches = [asyncio.ensure_future(w) for w in (health.watch(), self._watch_device(compiled, health))]
+        asleep = asyncio.ensure_future(self._sleep_when_idle(loaded, health))
+        watches = [
+            asleep,
+            *map(asyncio.ensure_future, (health.watch(), self._watch_device(loaded.compiled, health))),
+        ]
         try:
-            await asyncio.gather(*watches)
+            await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
+            for watch in watches:
+                if watch.done():
+                    watch.result()
         finally:
             for watch in watches:
                 watch.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
+        self._health, self._dataplane.doubted = None, lambda: False
+        return asleep.result()
+
+    async def _sleep_when_idle(self, loaded: Loaded, health: Health) -> Sleeper:
+        """Where `spec.idle` asks for it. Nor while AUTO compiles, or the engine has to prove itself."""
+        if self.config.release_after_seconds is None:
+            await asyncio.Event().wait()
+
+        def may_sleep() -> bool:
+            device = self.ledger.device
+            is_settled = device is None or not device.is_standing_in
+            return is_settled and health.doubt is None and loaded.assembly.is_at_rest
+
+        seconds = float(self.config.release_after_seconds or 0)
+        self._sleeper = await sleep_when_idle(self._dataplane, loaded.assembly.engine, seconds, may_sleep)
+        return self._sleeper
 
     async def _watch_device(self, compiled: CompiledModel, health: Health) -> None:
         observed = monotonic()
@@ -303,21 +233,28 @@ class Lifecycle:
             if standing_in or _since(observed) >= OBSERVE_SECONDS:
                 if (lost := nodes.find_lost()) is not None:
                     health.lose(lost)
-                await self._observe(compiled)
-                await self._keep(compiled)
+                await self._loader.observe(compiled)
+                await self._loader.keep(compiled)
                 observed = monotonic()
 
     async def _drain(self) -> None:
         """Readiness went down with the phase; answer what is on its way and in flight, then close."""
+        if self._sleeper is not None and self._rest is None:
+            self._rest = asyncio.ensure_future(self._rest_until_asked(self._sleeper))
         seconds = self.config.limits.request_timeout_seconds + LATE_SECONDS
         drained = await self._dataplane.drain(seconds if self.ledger.failure is None else 1.0)
         if not drained:
             _log.warning("requests were still in flight", seconds=seconds)
+        if self._rest is not None:
+            self._rest.cancel()
+            await asyncio.gather(self._rest, return_exceptions=True)
         await self._servers.close()
-        if self._compiled is not None and not self.is_busy:
-            await self._worker.run(self._compiled.close)
+        if not self.is_busy:
+            await self._loader.close()
 
     def _enter(self, phase: Phase) -> None:
+        if phase in SERVING and self._stop.is_set():
+            return  # it drains, and loads once more for those who are let in yet
         self.ledger.enter(phase)
         if phase != "Failed":  # which is said once, with its reason, at the very end
             _log.info(phase, model=self.config.model.name)

@@ -92,6 +92,20 @@ CACHE_HIT: Final = Family(
     "gauge",
     "1 where the compiled model came from the cache, 0 where it was compiled; absent without a cache.",
 )
+RELEASED: Final = Family(
+    "vinoserve_released",
+    "gauge",
+    "1 while an idle server holds neither the compiled model nor memory of the device (spec.idle), else 0.",
+)
+RELOADS: Final = Family(
+    "vinoserve_reloads_total",
+    "counter",
+    "Times that an idle server loaded the model again for a request: outcome success or failed.",
+    ("outcome",),
+)
+RELOAD_SECONDS: Final = Family(
+    "vinoserve_reload_seconds", "histogram", "How long an idle server took to load the model again."
+)
 ENGINE_ERRORS: Final = Family(
     "vinoserve_engine_errors_total", "counter", "Inferences that the engine failed."
 )
@@ -113,5 +127,8 @@ FAMILIES: Final = (
     PHASE,
     STARTUP_SECONDS,
     CACHE_HIT,
+    RELEASED,
+    RELOADS,
+    RELOAD_SECONDS,
     ENGINE_ERRORS,
 )

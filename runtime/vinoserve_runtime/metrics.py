@@ -6,7 +6,7 @@ histogram. The registry turns them into families when it is scraped; what the re
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from vinoserve_api.contract import RuntimeReport
+from vinoserve_api.contract import IdleReport, RuntimeReport
 from vinoserve_api.v1alpha1 import Startup
 from vinoserve_runtime import metric_families as families
 from vinoserve_runtime.metric_families import Family
@@ -69,6 +69,7 @@ class Metrics(Collector):
         self.queue_seconds = Histogram(SECONDS)
         self.inference_seconds = Histogram(SECONDS)
         self.batch_size = Histogram(SAMPLES)
+        self.reload_seconds = Histogram(SECONDS)
         self.in_flight: Callable[[], int] = lambda: 0
         self.queue_length: Callable[[], int] = lambda: 0
         self.connections: Callable[[], int] = lambda: 0
@@ -83,6 +84,7 @@ class Metrics(Collector):
         yield self.queue_seconds.family(families.QUEUE_SECONDS, self._labels)
         yield self.inference_seconds.family(families.INFERENCE_SECONDS, self._labels)
         yield self.batch_size.family(families.BATCH_SIZE, self._labels)
+        yield self.reload_seconds.family(families.RELOAD_SECONDS, self._labels)
         yield self._gauge(families.IN_FLIGHT, [((), self.in_flight())])
         yield self._gauge(families.QUEUE_LENGTH, [((), self.queue_length())])
         yield self._gauge(families.CONNECTIONS, [((), self.connections())])
@@ -110,11 +112,17 @@ class Metrics(Collector):
         if report.model is not None:
             about = (report.model.digest or "", report.model.format or "")
             yield self._gauge(families.MODEL_INFO, [(about, 1)])
-        errors = CounterMetricFamily(
-            families.ENGINE_ERRORS.name, families.ENGINE_ERRORS.help, labels=list(self._labels)
-        )
-        errors.add_metric(list(self._labels.values()), report.engine_errors)
-        yield errors
+        idle = report.idle or IdleReport()
+        yield self._gauge(families.RELEASED, [((), idle.released_at is not None)])
+        yield self._counter(families.RELOADS, {"success": idle.reloads, "failed": idle.failed_reloads})
+        yield self._counter(families.ENGINE_ERRORS, {None: report.engine_errors})
+
+    def _counter(self, family: Family, counts: Mapping[str | None, int]) -> CounterMetricFamily:
+        """By the value of the family's only label; None where it has none."""
+        metric = CounterMetricFamily(family.name, family.help, labels=[*self._labels, *family.labels])
+        for label, count in counts.items():
+            metric.add_metric([*self._labels.values(), *([label] if label else [])], count)
+        return metric
 
     def _gauge(self, family: Family, samples: Iterable[tuple[tuple[str, ...], float]]) -> GaugeMetricFamily:
         metric = GaugeMetricFamily(family.name, family.help, labels=[*self._labels, *family.labels])

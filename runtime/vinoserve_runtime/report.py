@@ -1,6 +1,7 @@
 """What the runtime says of itself: a ledger that the lifecycle writes, and the report that is made of it."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -10,6 +11,7 @@ import structlog
 from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import (
     TERMINATION_MESSAGE_PATH,
+    IdleReport,
     Phase,
     Progress,
     RuntimeConfig,
@@ -44,6 +46,7 @@ class Ledger:
     parity: ParityStatus | None = None
     warnings: tuple[str, ...] = ()
     engine_errors: int = 0
+    idle: IdleReport = field(default_factory=IdleReport)
     failure: RuntimeFailure | None = None
 
     def enter(self, phase: Phase) -> None:
@@ -52,6 +55,10 @@ class Ledger:
     def note(self, **seconds: float | bool | None) -> None:
         """Add to the startup ledger, by the names of its fields."""
         self.startup = self.startup.model_copy(update=seconds)
+
+    def note_idle(self, **fields: str | float | bool | RuntimeFailure | None) -> None:
+        """Change what is reported of the rest, by the names of its fields."""
+        self.idle = self.idle.model_copy(update=fields)
 
     def warn(self, *warnings: str) -> None:
         """Each is reported from now on, and logged once."""
@@ -81,6 +88,7 @@ def make_report(ledger: Ledger, now: float) -> RuntimeReport:
         placement=ledger.placement,
         parity=ledger.parity,
         startup=ledger.startup,
+        idle=None if ledger.config.release_after_seconds is None else ledger.idle,
         model=_make_model_status(ledger),
         engine_errors=ledger.engine_errors,
         warnings=ledger.warnings,
@@ -104,6 +112,11 @@ def _make_model_status(ledger: Ledger) -> ModelStatus | None:
 
 def _make_tensor_status(tensor: TensorInfo) -> TensorStatus:
     return TensorStatus(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+
+
+def make_time() -> str:
+    """Now, in RFC 3339, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def make_failure(error: Exception) -> RuntimeFailure:

@@ -10,10 +10,11 @@ _T = TypeVar("_T")
 
 
 class Worker:
-    """Belongs to one event loop."""
+    """Belongs to one event loop. One call at a time: one whose caller has gone comes to its end before the next."""
 
     def __init__(self) -> None:
         self._running = 0
+        self._turn = threading.Lock()
 
     @property
     def is_busy(self) -> bool:
@@ -36,7 +37,8 @@ class Worker:
 
         def run() -> None:
             try:
-                result, error = work(), None
+                with self._turn:
+                    result, error = work(), None
             except BaseException as failure:  # noqa: BLE001  handed to the one who waits
                 result, error = None, failure
             with suppress(RuntimeError):  # the loop is closed: nobody waits

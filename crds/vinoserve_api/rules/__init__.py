@@ -5,7 +5,19 @@ as CEL goes, the same for the API server.
 """
 
 from vinoserve_api.problem import Problem
-from vinoserve_api.rules import batching, buckets, classes, device, parity, pods, scheduling, tensors, uri
+from vinoserve_api.rules import (
+    autoscaling,
+    batching,
+    buckets,
+    caches,
+    classes,
+    device,
+    parity,
+    pods,
+    scheduling,
+    tensors,
+    uri,
+)
 from vinoserve_api.rules.cel import CelRule
 from vinoserve_api.v1alpha1 import AcceleratorClass, InferenceService, InferenceServiceSpec
 
@@ -18,7 +30,9 @@ SERVICE_CEL: tuple[CelRule, ...] = (
     *device.CEL,
     *batching.CEL,
     *parity.CEL,
+    *caches.CEL,
     *pods.CEL,
+    *autoscaling.CEL,
     *scheduling.make_rules(InferenceServiceSpec),
 )
 CLASS_CEL: tuple[CelRule, ...] = classes.CEL
@@ -40,7 +54,9 @@ def check_service(service: InferenceService) -> tuple[Problem, ...]:
         *device.check_device(spec),
         *batching.check_batching(spec),
         *parity.check_parity(spec.parity),
+        *caches.check_caches(spec),
         *pods.check_pods(spec),
+        *autoscaling.check_autoscaling(spec),
         *scheduling.check_scheduling(spec),
     )
 

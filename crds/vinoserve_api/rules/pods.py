@@ -1,4 +1,4 @@
-"""Caches, limits, resources, and what else the pods shall have."""
+"""Limits, resources, and what else the pods shall have."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from vinoserve_api.fields import cel_text, quoted
 from vinoserve_api.problem import Problem, path_of
 from vinoserve_api.quantity import quantity_value
+from vinoserve_api.rules.amounts import QUANTITY, check_amount, make_amount_rules
 from vinoserve_api.rules.cel import CelRule
 from vinoserve_api.v1alpha1 import InferenceServiceSpec, Resources
 
@@ -13,17 +14,11 @@ RESERVED = r"^(app\.kubernetes\.io|(.*\.)?vinoserve\.dev)/"
 
 OWN_KEY = "app.kubernetes.io/ and vinoserve.dev/ belong to vinoserve; use a prefix of your own"
 
-CLAIM_MISSING = "type PersistentVolumeClaim needs claimName: write the name of a claim in the same namespace"
-CLAIM_UNUSED = "claimName goes with type PersistentVolumeClaim; set type, or remove claimName"
-POSITIVE = "must be more than 0"
 BODY = "must be from 1Ki to 2Gi"
-MILLI_BYTES = "thousandths of a byte (m); write Mi for mebibytes"
-
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
 
 def check_pods(spec: InferenceServiceSpec) -> Iterator[Problem]:
-    yield from _check_caches(spec)
     yield from _check_limits(spec)
     yield from _check_resources(spec.resources)
     template = spec.pod_template
@@ -46,29 +41,6 @@ def check_unique(names: Sequence[object], path: str, field: str = "") -> Iterato
         seen.add(name)
 
 
-def _check_caches(spec: InferenceServiceSpec) -> Iterator[Problem]:
-    compiled = spec.cache.compiled
-    if compiled.type == "PersistentVolumeClaim":
-        if compiled.claim_name is None:
-            yield Problem("spec.cache.compiled.claimName", CLAIM_MISSING)
-    elif compiled.claim_name is not None:
-        yield Problem("spec.cache.compiled.claimName", CLAIM_UNUSED)
-    for path, limit in (
-        ("spec.cache.compiled.sizeLimit", compiled.size_limit),
-        ("spec.cache.model.sizeLimit", spec.cache.model.size_limit),
-    ):
-        yield from _check_amount(path, limit, in_bytes=True)
-
-
-def _check_amount(path: str, quantity: str | int | None, *, in_bytes: bool) -> Iterator[Problem]:
-    if quantity is None:
-        return
-    if quantity_value(quantity) <= 0:
-        yield Problem(path, f"{quoted(quantity)} {POSITIVE}")
-    elif in_bytes and str(quantity).endswith("m"):
-        yield Problem(path, f"{quoted(quantity)} is {MILLI_BYTES}")
-
-
 def _check_limits(spec: InferenceServiceSpec) -> Iterator[Problem]:
     quantity = spec.limits.max_request_bytes
     if not 1 << 10 <= quantity_value(quantity) <= 1 << 31:
@@ -80,7 +52,7 @@ def _check_resources(resources: Resources) -> Iterator[Problem]:
     limits = resources.limits.dump() if resources.limits else {}
     for name in _RESOURCES:
         for side, amounts in (("requests", requests), ("limits", limits)):
-            yield from _check_amount(
+            yield from check_amount(
                 f"spec.resources.{side}.{name}", amounts.get(name), in_bytes=name != "cpu"
             )
         if (
@@ -103,18 +75,6 @@ def _check_own_keys(keys: Iterable[str], path: str) -> Iterator[Problem]:
 # --- the same in CEL
 
 
-_QUANTITY = "(isQuantity(string({0})) ? quantity(string({0})) : quantity('1Ki'))"
-# The API server tries the rules on the default {} too, where type is not filled in yet.
-_ON_CLAIM = "(has(self.type) && self.type == 'PersistentVolumeClaim')"
-_NO_MILLI = "!string(self).endsWith('m')"
-
-
-def _amount_rules(at: str, *, in_bytes: bool) -> Iterator[CelRule]:
-    yield CelRule(at, f"{_QUANTITY.format('self')}.isGreaterThan(quantity('0'))", POSITIVE)
-    if in_bytes:
-        yield CelRule(at, _NO_MILLI, f"is {MILLI_BYTES}")
-
-
 def _field(name: str) -> str:
     """How CEL names a field whose name is no identifier."""
     return name.replace("-", "__dash__")
@@ -122,36 +82,22 @@ def _field(name: str) -> str:
 
 CEL = (
     CelRule(
-        "spec.cache.compiled",
-        f"!{_ON_CLAIM} || has(self.claimName)",
-        CLAIM_MISSING,
-        ".claimName",
-    ),
-    CelRule(
-        "spec.cache.compiled",
-        f"{_ON_CLAIM} || !has(self.claimName)",
-        CLAIM_UNUSED,
-        ".claimName",
-    ),
-    *_amount_rules("spec.cache.compiled.sizeLimit", in_bytes=True),
-    *_amount_rules("spec.cache.model.sizeLimit", in_bytes=True),
-    CelRule(
         "spec.limits.maxRequestBytes",
-        f"{_QUANTITY.format('self')}.compareTo(quantity('1Ki')) >= 0"
-        f" && {_QUANTITY.format('self')}.compareTo(quantity('2Gi')) <= 0",
+        f"{QUANTITY.format('self')}.compareTo(quantity('1Ki')) >= 0"
+        f" && {QUANTITY.format('self')}.compareTo(quantity('2Gi')) <= 0",
         BODY,
     ),
     *(
         rule
         for side in ("requests", "limits")
         for name in _RESOURCES
-        for rule in _amount_rules(f"spec.resources.{side}.{name}", in_bytes=name != "cpu")
+        for rule in make_amount_rules(f"spec.resources.{side}.{name}", in_bytes=name != "cpu")
     ),
     *(
         CelRule(
             "spec.resources",
             f"!has(self.requests) || !has(self.limits) || !has(self.requests.{f}) || !has(self.limits.{f})"
-            f" || {_QUANTITY.format(f'self.requests.{f}')}.compareTo({_QUANTITY.format(f'self.limits.{f}')}) <= 0",
+            f" || {QUANTITY.format(f'self.requests.{f}')}.compareTo({QUANTITY.format(f'self.limits.{f}')}) <= 0",
             f"{name}: requests are more than limits; request at most the limit",
             ".requests",
         )

@@ -12,6 +12,7 @@ from vinoserve_api.v1alpha1.accelerator_class import (
     DevicePluginAccess,
     HostPathAccess,
 )
+from vinoserve_api.v1alpha1.autoscaling import Autoscaling, Metric
 from vinoserve_api.v1alpha1.device import (
     AcceleratorRequest,
     Batching,
@@ -35,6 +36,7 @@ from vinoserve_api.v1alpha1.model import (
 from vinoserve_api.v1alpha1.pods import (
     Cache,
     CompiledCache,
+    Idle,
     Limits,
     LocalObjectReference,
     ModelCache,
@@ -123,6 +125,7 @@ __all__ = [
     "Affinity",
     "AllowedNamespaces",
     "AnnotationMap",
+    "Autoscaling",
     "Batching",
     "Cache",
     "ClientTensor",
@@ -141,6 +144,7 @@ __all__ = [
     "FiniteFloat",
     "Hints",
     "HostPathAccess",
+    "Idle",
     "InferenceService",
     "InferenceServiceSpec",
     "InferenceServiceStatus",
@@ -153,6 +157,7 @@ __all__ = [
     "Layout",
     "Limits",
     "LocalObjectReference",
+    "Metric",
     "Model",
     "ModelCache",
     "ModelColorFormat",

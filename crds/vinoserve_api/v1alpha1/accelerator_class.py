@@ -25,6 +25,23 @@ class DevicePluginAccess(Document):
     )
 
 
+class DraAccess(Document):
+    device_class_name: Annotated[
+        str,
+        Field(max_length=253),
+        Matches(
+            r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+            "is not the name of a DeviceClass; write it as kubectl get deviceclasses shows it, such as gpu.intel.com",
+        ),
+    ] = Field(description="DeviceClass of the devices, such as gpu.intel.com.")
+    selectors: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...], Field(max_length=16)
+    ] = Field(
+        (),
+        description="CEL that a device must fulfil, all of them, such as device.attributes['gpu.intel.com'].family == 'Arc B-Series'.",
+    )
+
+
 class HostPathAccess(Document):
     paths: Annotated[
         tuple[
@@ -71,17 +88,34 @@ class AllowedNamespaces(Document):
 
 class AcceleratorClassSpec(Document):
     device_type: DeviceType = Field(description="Which of OpenVINO's devices this class gives.")
-    access: Literal["DevicePlugin", "HostPath"] = Field(
+    access: Literal["DevicePlugin", "DRA", "HostPath"] = Field(
         "DevicePlugin",
-        description="DevicePlugin: the pod asks for an extended resource. HostPath: the pod mounts the host's device nodes and runs privileged.",
+        description="DevicePlugin: the pod asks for an extended resource. DRA: the pod claims devices of a DeviceClass. "
+        "HostPath: the pod mounts the host's device nodes and runs privileged.",
     )
     device_plugin: DevicePluginAccess | None = Field(None, description="With access DevicePlugin.")
+    dra: DraAccess | None = Field(None, description="With access DRA (Dynamic Resource Allocation).")
     host_path: HostPathAccess | None = Field(None, description="With access HostPath.")
     render_groups: (
         Annotated[tuple[Annotated[int, Field(ge=1, le=4_294_967_294)], ...], Field(max_length=32)] | None
     ) = Field(
         None,
         description="Group ids that may open the render nodes; left out: gathered from the nodes' label vinoserve.dev/render-gid.",
+    )
+    host_path_cache: (
+        Annotated[
+            str,
+            Field(max_length=256),
+            Matches(
+                r"^(/[A-Za-z0-9_.-]+)+$",
+                "is not a folder of the host; write an absolute path, such as /var/cache/vinoserve",
+            ),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="Folder of the nodes that allows cache.compiled.type HostPath: each service gets NAMESPACE/NAME below it. "
+        "Prepare it with install -d -g 65532 -m 2770. Left out: HostPath is refused.",
     )
     exclusive: bool = Field(True, description="A unit serves one pod: rollouts take the old pod away first.")
     node_selector: LabelMap = Field({}, description="Labels of the nodes that have the device.")
@@ -99,7 +133,22 @@ class AcceleratorClassStatus(StatusDocument):
     observed_generation: int | None = None
     conditions: tuple[Condition, ...] = ()
     nodes: int | None = Field(None, description="Nodes that offer the device.")
-    allocatable: int | None = Field(None, description="Units that those nodes offer together.")
+    allocatable: int | None = Field(
+        None,
+        description="Units that those nodes offer together; with DRA all healthy devices of the DeviceClass, whether selectors match or not.",
+    )
+    allocated: int | None = Field(
+        None,
+        description="Units that pods of InferenceServices hold, or wait for on their node; pods of others aren't looked at.",
+    )
+    render_groups: tuple[int, ...] = Field(
+        (),
+        description="Groups that the pods get: spec.renderGroups, or those that the nodes are labelled with.",
+    )
+    drivers: tuple[str, ...] = Field(
+        (),
+        description="Kernel drivers of the nodes' devices, as the node agent finds them: i915, xe, intel_vpu.",
+    )
 
 
 class AcceleratorClass(Document):

@@ -7,10 +7,11 @@ from pydantic import Field
 from vinoserve_api.base import Document
 from vinoserve_api.device import MAX_TARGET_LENGTH
 from vinoserve_api.fields import Matches
+from vinoserve_api.v1alpha1.autoscaling import Autoscaling
 from vinoserve_api.v1alpha1.device import AcceleratorRequest, Batching, Hints, OperatorAffinity, Parity
 from vinoserve_api.v1alpha1.metadata import ObjectMeta
 from vinoserve_api.v1alpha1.model import Model
-from vinoserve_api.v1alpha1.pods import Cache, Limits, PodTemplate, Resources, Rollout, Warmup
+from vinoserve_api.v1alpha1.pods import Cache, Idle, Limits, PodTemplate, Resources, Rollout, Warmup
 from vinoserve_api.v1alpha1.status import InferenceServiceStatus
 from vinoserve_api.v1alpha1.values import OnFallback
 
@@ -59,8 +60,18 @@ class InferenceServiceSpec(Document):
         description="Accelerators a pod gets; left out: what targetDevice needs, from the default classes.",
     )
     cache: Cache = Field(Cache(), description="Caches of the pods.")
+    precompile: bool = Field(
+        False,
+        description="True: a Job fills the compiled cache before new pods replace the old ones; needs a cache that outlives pods.",
+    )
     warmup: Warmup = Field(Warmup(), description="What happens before a pod is ready.")
-    replicas: Annotated[int, Field(ge=0, le=1000)] = Field(1, description="How many pods.")
+    idle: Idle | None = Field(None, description="What a pod gives back that nobody asks anything.")
+    replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
+        1, description="How many pods. With autoscaling the autoscaler writes it: leave it out of manifests."
+    )
+    autoscaling: Autoscaling | None = Field(
+        None, description="Scale the replicas by load, with a HorizontalPodAutoscaler on this object."
+    )
     rollout: Rollout = Field(Rollout(), description="How a change reaches the pods.")
     suspend: bool = Field(False, description="True: no pods, whatever replicas says; everything else stays.")
     limits: Limits = Field(Limits(), description="What a pod takes on.")

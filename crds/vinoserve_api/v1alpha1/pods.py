@@ -13,9 +13,10 @@ from vinoserve_api.v1alpha1.values import AnnotationMap, LabelMap, ObjectName, Q
 class CompiledCache(Document):
     """Where compiled models are kept, so that the next start doesn't compile."""
 
-    type: Literal["EmptyDir", "PersistentVolumeClaim"] = Field(
+    type: Literal["EmptyDir", "PersistentVolumeClaim", "HostPath"] = Field(
         "EmptyDir",
-        description="EmptyDir: as long as the pod lives. PersistentVolumeClaim: shared, outlives pods.",
+        description="EmptyDir: as long as the pod lives. PersistentVolumeClaim: shared, outlives pods. "
+        "HostPath: a folder of the node, where the AcceleratorClass has hostPathCache.",
     )
     size_limit: Quantity | None = Field(
         None,
@@ -47,11 +48,24 @@ class Warmup(Document):
     )
 
 
+class Idle(Document):
+    """What a pod does that nobody asks anything."""
+
+    release_after_seconds: Annotated[int, Field(ge=1, le=604_800)] = Field(
+        description="After so long without a request the pod lets go of the compiled model and the device's memory; "
+        "it stays ready, and the next request waits until the model is loaded again, from the compiled cache.",
+    )
+
+
 class Rollout(Document):
     strategy: Literal["Auto", "RollingUpdate", "Recreate"] = Field(
         "Auto",
         description="Auto: a new pod first, except where the accelerators are exclusive (there the old pod goes first). "
         "RollingUpdate: a new pod first. Recreate: all old pods go first.",
+    )
+    min_ready_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
+        0,
+        description="How long a new pod, warmed up and ready, must stay so before the next old one goes.",
     )
 
 

@@ -94,6 +94,10 @@ class PodStatus(StatusDocument):
     node: str | None = None
     ready: bool
     execution_devices: tuple[str, ...] = ()
+    released_at: str | None = Field(
+        None,
+        description="With spec.idle: since when it holds neither the compiled model nor memory of the device; absent while it is loaded.",
+    )
     startup: Startup | None = None
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from vinoserve_runtime.engine.batching import Batcher
 from vinoserve_runtime.engine.buckets import BucketedPool
@@ -20,6 +21,15 @@ class Assembly:
     """What clients ask."""
     pool: InferRequestPool | BucketedPool
     """What warm-up, parity and proofs ask: tensors as the graph has them."""
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether OpenVINO infers nothing, not even for somebody who has gone away."""
+        return all(pool.is_at_rest for pool in self.pool.variants)
+
+    def close(self) -> list[Any]:
+        """When it is at rest and nothing comes any more: what takes its time to be let go of."""
+        return [held for pool in self.pool.variants for held in pool.close()]
 
 
 def assemble(

@@ -102,7 +102,13 @@ def _fetch(
 
 def verify_again(source: ModelSource, fetched: Fetched) -> None:
     """What is served must still be what was fetched; a claim or a folder may have changed since. Raises DigestMismatch."""
-    if source.digest is not None and not _is_intact(fetched):
+    if source.digest is not None:
+        need_unchanged(fetched)
+
+
+def need_unchanged(fetched: Fetched) -> None:
+    """What is loaded again must be what was served before. Raises DigestMismatch."""
+    if not _is_intact(fetched):
         raise StartupError(
             FailureReason.DIGEST_MISMATCH,
             f"{fetched.root} has changed since it was fetched: its digest is not {fetched.content_digest} any more",

@@ -1,8 +1,7 @@
 """What the lifecycle makes of a device that isn't the one asked for, and of an engine that breaks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ import numpy as np
 import pytest
 from openvino.opset15 import constant
 
-from tests.models import write_adder, write_classifier
-from tests.runtime.configs import make_config
+from tests.models import write_classifier
+from tests.runtime.lifecycle.here import running, until
 from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import RuntimeFailure, read_termination_message
 from vinoserve_api.device import matches_execution, parse_target
 from vinoserve_runtime import lifecycle as lifecycle_module
+from vinoserve_runtime import loader as loader_module
 from vinoserve_runtime.engine import plan as plan_module
 from vinoserve_runtime.engine.compile import CompiledModel, DeviceState
 from vinoserve_runtime.engine.configuration import Configuration
@@ -25,51 +25,16 @@ from vinoserve_runtime.engine.devices import DeviceNodes
 from vinoserve_runtime.engine.parity import Reference
 from vinoserve_runtime.engine.pool import InferRequestPool
 from vinoserve_runtime.errors import InferenceError
-from vinoserve_runtime.lifecycle import Lifecycle
 from vinoserve_runtime.model.prepare import PreparedModel
 from vinoserve_runtime.report import make_crash_note, write_termination_message
 from vinoserve_runtime.servers import Servers
-from vinoserve_runtime.settings import ServeSettings
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WATCH_SECONDS", "OBSERVE_SECONDS"):
         monkeypatch.setattr(lifecycle_module, name, 0.01)
-
-
-@asynccontextmanager
-async def running(
-    folder: Path, **fields: Any
-) -> AsyncIterator[tuple[Lifecycle, "asyncio.Task[RuntimeFailure | None]"]]:
-    settings = ServeSettings(
-        host="127.0.0.1",
-        http_port=0,
-        grpc_port=0,
-        admin_port=0,
-        model_dir=folder / "models",
-        claim_dir=folder / "claim",
-        credentials_dir=folder / "credentials",
-        cache_dir=None,
-        fetch=True,
-    )
-    model = fields.pop("path", None) or write_adder(
-        folder / "m.xml", element_type=fields.pop("element_type", "f32")
-    )
-    lifecycle = Lifecycle(make_config(model, **fields), settings)
-    task = asyncio.create_task(lifecycle.run())
-    try:
-        yield lifecycle, task
-    finally:
-        lifecycle.stop()
-        await task
-
-
-async def until(condition: Callable[[], object], task: "asyncio.Task[Any]") -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            assert not task.done(), task.result()
-            await asyncio.sleep(0.005)
+    monkeypatch.setattr(loader_module, "WATCH_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -95,13 +60,13 @@ TARGET = {"targetDevice": "AUTO:GPU,CPU"}
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that OpenVINO lists; AUTO is compiled for the CPU all the same."""
     monkeypatch.setattr(plan_module, "gather_devices", lambda _: ("CPU", "GPU"))
-    real = lifecycle_module.compile_model
+    real = loader_module.compile_model
 
     def compile_for_cpu(core: Any, prepared: Any, config: Any, plan: Any, cache: Any) -> CompiledModel:
         on_cpu = replace(plan, target=parse_target("AUTO:CPU"), configuration=Configuration({}))
         return real(core, prepared, config, on_cpu, cache)
 
-    monkeypatch.setattr(lifecycle_module, "compile_model", compile_for_cpu)
+    monkeypatch.setattr(loader_module, "compile_model", compile_for_cpu)
 
 
 @pytest.mark.usefixtures("gpu")
@@ -244,7 +209,7 @@ class Elsewhere(Reference):
 
 
 async def test_a_mismatch_is_never_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifecycle_module, "Reference", Elsewhere)
+    monkeypatch.setattr(loader_module, "Reference", Elsewhere)
     async with running(tmp_path, parity={"random": 5}) as (lifecycle, task):
         failure = await task
         assert failure is not None
@@ -261,7 +226,7 @@ async def test_a_mismatch_is_never_ready(tmp_path: Path, monkeypatch: pytest.Mon
 async def test_a_mismatch_is_said_and_served_where_that_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lifecycle_module, "Reference", Elsewhere)
+    monkeypatch.setattr(loader_module, "Reference", Elsewhere)
     async with running(tmp_path, parity={"random": 5, "onMismatch": "Warn"}) as (lifecycle, task):
         await until(lambda: lifecycle.why_not_ready() is None, task)
         assert [w for w in lifecycle.report().warnings if "output 'y' of sample" in w]

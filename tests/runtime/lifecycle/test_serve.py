@@ -19,14 +19,6 @@ from tests.runtime.model.file_server import FileServer, serving
 from vinoserve_runtime import commands
 
 
-@pytest.fixture
-def ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as two:
-        for free in (one, two):
-            free.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]
-
-
 def test_from_a_file_to_an_answer_and_back(tmp_path: Path, ports: tuple[int, int]) -> None:
     path = write_adder(tmp_path / "m.onnx")
     with running(make_config(path), tmp_path, ports=ports) as runtime:
@@ -184,7 +176,7 @@ def test_requests_in_flight_are_answered_after_sigterm(tmp_path: Path, ports: tu
 
 
 def test_sigterm_while_compiling_is_obeyed_at_once(tmp_path: Path, ports: tuple[int, int]) -> None:
-    hang = "import time, vinoserve_runtime.lifecycle as l; l.compile_model = lambda *_: time.sleep(3600)"
+    hang = "import time, vinoserve_runtime.loader as l; l.compile_model = lambda *_: time.sleep(3600)"
     with running(make_config(write_adder(tmp_path / "m.onnx")), tmp_path, ports=ports, patch=hang) as runtime:
         runtime.until_phase("Compiling")
         assert runtime.get("/livez").status_code == 200
