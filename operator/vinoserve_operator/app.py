@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from datetime import UTC, datetime
 from typing import Final
 
@@ -22,7 +23,10 @@ from vinoserve_operator.metrics import (
     QUEUE_RUNNING,
     SERVICE_STALLED,
     SERVICES,
+    WATCH_AGE,
+    WATCH_RESTARTS,
     Metrics,
+    Sample,
     count_services,
     list_stalled,
 )
@@ -74,12 +78,14 @@ class Operator:
         self.metrics.follow_one(QUEUE_DEPTH, lambda: len(self.queue))
         self.metrics.follow_one(QUEUE_RUNNING, lambda: self.queue.running)
         self.metrics.follow_one(QUEUE_FAILING, lambda: self.queue.failing)
+        self.metrics.follow(WATCH_AGE, self._gather_ages)
+        self.metrics.follow_one(WATCH_RESTARTS, lambda: max(0, self.watches.starts - 1))
         self.metrics.follow(SERVICES, lambda: count_services(self.cluster.gather(INFERENCE_SERVICE)))
         self.metrics.follow(SERVICE_STALLED, lambda: list_stalled(self.cluster.gather(INFERENCE_SERVICE)))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
-        health = Health(self.queue, asyncio.get_running_loop().time)
+        health = Health(self.queue, self.watches, time.monotonic)
         probes = serve_probes(self.settings.port, self.metrics, health, lambda: self.synced)
         async with self.kube, probes as self.port:
             await self._fill(stop)
@@ -149,6 +155,10 @@ class Operator:
             log.warning("cannot list", error=str(error))
             return False
         return True
+
+    def _gather_ages(self) -> list[Sample]:
+        now = time.monotonic()
+        return [((kind.name,), now - heard) for kind, heard in self.watches.heard.items()]
 
     def _add_service_of(self, pod: Object) -> None:
         service = find_service(POD, pod)

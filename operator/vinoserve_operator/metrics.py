@@ -1,6 +1,6 @@
 """What the operator counts, for Prometheus. `docs/reference/metrics.md` is made of `FAMILIES`.
 
-Names follow Prometheus' conventions: base units, `_total` for counters. Gauges are read when they are asked for.
+Names follow Prometheus' conventions: base units, `_total` for counters.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 
@@ -104,15 +104,14 @@ class Metrics:
         )
         self.reconcile_errors = self._make_counter(RECONCILE_ERRORS)
         self.watch_events = self._make_counter(WATCH_EVENTS)
-        self.watch_restarts = self._make_counter(WATCH_RESTARTS)
         self.api_requests = self._make_counter(API_REQUESTS)
 
     def follow(self, family: Family, read: Callable[[], Iterable[Sample]]) -> None:
-        """A gauge that is read when it is asked for."""
+        """What is kept elsewhere is read when it is asked for."""
         self.registry.register(_Followed(family, read))
 
     def follow_one(self, family: Family, read: Callable[[], float]) -> None:
-        """A gauge without labels."""
+        """The same for what has no labels."""
         self.follow(family, lambda: [((), read())])
 
     def _make_counter(self, family: Family) -> Counter:
@@ -124,18 +123,19 @@ class _Followed(Collector):
         self._family = family
         self._read = read
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
+    def describe(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         """Without reading: what is followed may not be there yet."""
         yield self._make()
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         family = self._make()
         for labels, value in self._read():
             family.add_metric(labels, value)
         yield family
 
-    def _make(self) -> GaugeMetricFamily:
-        return GaugeMetricFamily(self._family.name, self._family.help, labels=self._family.labels)
+    def _make(self) -> CounterMetricFamily | GaugeMetricFamily:
+        make = CounterMetricFamily if self._family.kind == "counter" else GaugeMetricFamily
+        return make(self._family.name, self._family.help, labels=self._family.labels)
 
 
 def count_services(services: Iterable[Mapping[str, Mapping[str, object]]]) -> list[Sample]:

@@ -14,11 +14,12 @@ import kopf
 import structlog
 
 from vinoserve_operator.handlers import Sink, make_registry
-from vinoserve_operator.kinds import Kind, Object
+from vinoserve_operator.kinds import WATCHED, Kind, Object
 from vinoserve_operator.queue import Backoff
 
 _GRACE_SECONDS: Final = 2.0
 _CANCELLATIONS: Final = 10
+_PULSE_SECONDS: Final = 5.0
 _CLOSING_STEPS: Final = 10
 """Turns of the loop in which closed connections let go of their sockets."""
 
@@ -32,11 +33,11 @@ class Watches:
         """`sink` is called in the loop in which `run` runs; no `namespaces`: all of them."""
         self._sink = sink
         self._namespaces = namespaces
-        self.last_event = 0.0
-        """`time.monotonic()` of the last event that came, or of the last start; 0 before."""
+        self.pulse = 0.0
+        """`time.monotonic()` of when the thread was last heard of, or is waited for; 0 before."""
 
-        self.alive = False
-        """Whether kopf runs just now."""
+        self.heard: dict[Kind, float] = {}
+        """`time.monotonic()` of the last event of a kind, or of the first start."""
 
         self.starts = 0
         """Times that kopf was started: the first, and once more whenever it gave up."""
@@ -48,12 +49,17 @@ class Watches:
         def deliver(kind: Kind, type_: str | None, found: Object) -> None:
             home.call_soon_threadsafe(self._receive, kind, type_, found)
 
+        def beat() -> None:
+            home.call_soon_threadsafe(self._beat)
+
         stopped = asyncio.create_task(stop.wait())
         backoff, failures = Backoff(), 0
         while not stop.is_set():
             end: asyncio.Future[Callable[[], None]] = home.create_future()
-            thread = asyncio.create_task(asyncio.to_thread(_run, deliver, self._namespaces, end))
-            self.alive, self.last_event, self.starts = True, time.monotonic(), self.starts + 1
+            thread = asyncio.create_task(asyncio.to_thread(_run, deliver, beat, self._namespaces, end))
+            self._beat()
+            self.starts += 1
+            self.heard = dict.fromkeys(WATCHED, self.pulse) | self.heard
             await asyncio.wait({thread, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not thread.done():
                 (await end)()
@@ -62,17 +68,24 @@ class Watches:
             except Exception as error:  # noqa: BLE001  # whatever ends the watches, they begin anew
                 failures += 1
                 log.warning("the watches ended and begin anew", error=str(error))
-                self.alive = False
+                self._beat()
                 await asyncio.wait({stopped}, timeout=backoff.delay(failures))
-        self.alive = False
+
+    def _beat(self) -> None:
+        self.pulse = time.monotonic()
 
     def _receive(self, kind: Kind, type_: str | None, found: Object) -> None:
-        self.last_event = time.monotonic()
+        self.heard[kind] = time.monotonic()
         self._sink(kind, type_, found)
 
 
-def _run(sink: Sink, namespaces: Collection[str], end: asyncio.Future[Callable[[], None]]) -> None:
-    """Runs in a thread; `end` gets what ends it.
+def _run(
+    sink: Sink,
+    beat: Callable[[], None],
+    namespaces: Collection[str],
+    end: asyncio.Future[Callable[[], None]],
+) -> None:
+    """Runs in a thread; `end` gets what ends it, and `beat` is called while its loop turns.
 
     Not `kopf.operator`: when one of its tasks fails, it waits for the others, and those for a login that never comes.
     """
@@ -85,6 +98,7 @@ def _run(sink: Sink, namespaces: Collection[str], end: asyncio.Future[Callable[[
         def stop() -> None:
             loop.call_soon_threadsafe(flag.set)
 
+        pulse = loop.create_task(_pulse(beat))
         end.get_loop().call_soon_threadsafe(end.set_result, stop)
         tasks = await kopf.spawn_tasks(
             registry=make_registry(sink, sessions),
@@ -94,7 +108,7 @@ def _run(sink: Sink, namespaces: Collection[str], end: asyncio.Future[Callable[[
             stop_flag=flag,
         )
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
+        for task in (*tasks, pulse):
             task.cancel()
         await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
         for task in ended:
@@ -108,6 +122,12 @@ def _run(sink: Sink, namespaces: Collection[str], end: asyncio.Future[Callable[[
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
+
+
+async def _pulse(beat: Callable[[], None]) -> None:
+    while True:
+        beat()
+        await asyncio.sleep(_PULSE_SECONDS)
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
@@ -125,7 +145,7 @@ def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def _close(sessions: Collection[aiohttp.ClientSession]) -> None:
-    """kopf closes its sessions only when it ends well, and a connection that was just being made even then not."""
+    """Because kopf closes them only when it ends well, and a connection that was just being made even then not."""
     for session in sessions:
         await session.close()
     for _ in range(_CLOSING_STEPS):
