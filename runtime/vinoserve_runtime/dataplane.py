@@ -164,7 +164,7 @@ class Dataplane:
         engine = self._engine
         if engine is None or self._signature is None:
             raise NotReadyError(f"model {shown(self.name)} is not loaded")
-        if self._running >= engine.size and len(self._waiting) >= self.limits.max_queued_requests:
+        if len(self._waiting) >= self.limits.max_queued_requests and self._running >= engine.size:
             raise QueueFullError(
                 f"{self.limits.max_queued_requests} requests wait for model {shown(self.name)} already"
             )

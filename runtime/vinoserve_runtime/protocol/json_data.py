@@ -8,6 +8,7 @@ from array import array
 from base64 import b64decode
 from collections.abc import Sequence
 from itertools import chain
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -72,7 +73,7 @@ def json_from_array(where: str, datatype: str, values: Array) -> Array | list[st
 
     Raises InvalidRequestError where BYTES aren't UTF-8: JSON can't carry them, the binary extension can.
     """
-    flat = np.ascontiguousarray(values).reshape(-1)
+    flat = (values if values.flags.c_contiguous else np.ascontiguousarray(values)).reshape(-1)
     if datatype == "BF16":
         return (flat.astype(np.uint32) << 16).view(np.float32)
     if datatype != "BYTES":
@@ -86,9 +87,7 @@ def json_from_array(where: str, datatype: str, values: Array) -> Array | list[st
 
 
 def _flatten(where: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
-    count = 1
-    for size in shape:
-        count *= size
+    count = prod(shape)
     if not data or type(data[0]) is not list:
         if len(data) != count:
             raise InvalidRequestError(
@@ -124,7 +123,7 @@ def _from_numbers(where: str, datatype: str, flat: list[Any], may_hold_booleans:
         with np.errstate(over="ignore"):
             values = values.astype(np.float16)
     # JSON has no infinite numbers: one that is infinite now was out of range.
-    if not np.isfinite(values).all():
+    if not np.logical_and.reduce(np.isfinite(values)):  # as all(), without its detour through Python
         raise _wrong_element(where, datatype, flat)
     if datatype == "BF16":
         values = bfloat16_bits(values)

@@ -40,7 +40,9 @@ def raw_from_array(datatype: str, values: Array) -> memoryview:
         return memoryview(
             b"".join(LENGTH.pack(len(element)) + element for element in values.reshape(-1).tolist())
         )
-    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
+    if not values.flags.c_contiguous:
+        values = np.ascontiguousarray(values)
+    return values.reshape(-1).view(np.uint8).data
 
 
 def _from_prefixed(where: str, shape: tuple[int, ...], count: int, raw: memoryview) -> Array:

@@ -273,7 +273,7 @@ class Connection(asyncio.Protocol):
     def _write(self, request: Request, response: Response, keep_alive: bool) -> None:
         chunks = response.chunks
         length = len(chunks[0]) if len(chunks) == 1 else sum(map(len, chunks))
-        more = b"".join([b"%b: %b\r\n" % header for header in response.headers])
+        more = b"".join([b"%b: %b\r\n" % header for header in response.headers]) if response.headers else b""
         if not keep_alive:
             more += b"Connection: close\r\n"
         elif b"connection" in request.headers:
