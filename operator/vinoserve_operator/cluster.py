@@ -121,13 +121,27 @@ def _trim(kind: Kind, found: Object) -> Object:
     if kind is NAMESPACE:
         return {"metadata": {k: metadata.get(k) for k in ("name", "uid", "resourceVersion", "labels")}}
     if kind is POD:
-        spec = found.get("spec") or {}
         return {
             "metadata": metadata,
-            "spec": {"nodeName": spec.get("nodeName"), "volumes": spec.get("volumes")},
+            "spec": _trim_pod_spec(found.get("spec") or {}),
             "status": found.get("status"),
         }
     return {**found, "metadata": metadata}
+
+
+def _trim_pod_spec(spec: Object) -> Object:
+    """Where it is, what it needs to begin, and which accelerators it holds."""
+    groups = (spec.get("securityContext") or {}).get("supplementalGroups")
+    held = [
+        {name: units for name, units in requests.items() if "/" in name}
+        for container in spec.get("containers") or ()
+        if (requests := (container.get("resources") or {}).get("requests"))
+    ]
+    return {
+        **{field: spec[field] for field in ("nodeName", "volumes", "resourceClaims") if field in spec},
+        "securityContext": {"supplementalGroups": groups or []},
+        "containers": [{"resources": {"requests": requests}} for requests in held if requests],
+    }
 
 
 def _essence(kept: Object) -> object:

@@ -72,7 +72,7 @@ class Inbox:
             self._queue.add(make_ref(kind, found), urgent=edited)
         elif kind is ACCELERATOR_CLASS:
             self._queue.add(make_ref(kind, found), urgent=edited)
-            if edited:
+            if edited or _reasons(before) != _reasons(found):
                 self._add(INFERENCE_SERVICE)
         else:
             if kind is POD and gone:
@@ -84,6 +84,12 @@ class Inbox:
 
 def _labels(node: Object) -> object:
     return node["metadata"].get("labels")
+
+
+def _reasons(found: Object | None) -> object:
+    """Services whose pods find no node say what is wrong with their classes."""
+    conditions = ((found or {}).get("status") or {}).get("conditions") or ()
+    return [(condition["type"], condition["reason"]) for condition in conditions]
 
 
 def _spec(found: Object) -> object:

@@ -40,19 +40,24 @@ NODE: Final = Kind("", "v1", "Node", "nodes", namespaced=False)
 NAMESPACE: Final = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 
 POD_DISRUPTION_BUDGET: Final = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", owned=True)
+RESOURCE_CLAIM_TEMPLATE: Final = Kind(
+    "resource.k8s.io", "v1", "ResourceClaimTemplate", "resourceclaimtemplates", owned=True
+)
 
 CHILDREN: Final = (CONFIG_MAP, SERVICE, DEPLOYMENT)
 """What every service has, by its own name."""
 
-EXTRAS: Final = (POD_DISRUPTION_BUDGET,)
+EXTRAS: Final = (POD_DISRUPTION_BUDGET, RESOURCE_CLAIM_TEMPLATE)
 """What some services have, by any name: made while the spec calls for it, deleted when it does no more."""
 
 WATCHED: Final = (INFERENCE_SERVICE, ACCELERATOR_CLASS, *CHILDREN, *EXTRAS, POD, NODE, NAMESPACE)
 
 REPLICA_SET: Final = Kind("apps", "v1", "ReplicaSet", "replicasets", owned=True)
 EVENT: Final = Kind("events.k8s.io", "v1", "Event", "events")
+DEVICE_CLASS: Final = Kind("resource.k8s.io", "v1", "DeviceClass", "deviceclasses", namespaced=False)
+RESOURCE_SLICE: Final = Kind("resource.k8s.io", "v1", "ResourceSlice", "resourceslices", namespaced=False)
 
-BY_NAME: Final = {kind.name: kind for kind in (*WATCHED, REPLICA_SET, EVENT)}
+BY_NAME: Final = {kind.name: kind for kind in (*WATCHED, REPLICA_SET, EVENT, DEVICE_CLASS, RESOURCE_SLICE)}
 
 
 class Ref(NamedTuple):

@@ -1,18 +1,18 @@
 """The loop's body: look at one object, write what differs, say how it is. Level-triggered: it never asks what happened."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
 
-from vinoserve_api.conditions import AcceptedReason
+from vinoserve_api.conditions import AcceptedReason, ClassConditionType, ClassReason
 from vinoserve_api.problem import InvalidObject
 from vinoserve_api.reading import read_class, read_service
 from vinoserve_api.v1alpha1 import AcceleratorClass, Condition, InferenceService
 from vinoserve_operator.cluster import Cluster
 from vinoserve_operator.desired.children import Children, make_children
-from vinoserve_operator.desired.devices import Inventory
+from vinoserve_operator.desired.devices import Inventory, choose_classes
 from vinoserve_operator.desired.names import (
     CONFIG_ANNOTATION,
     INSTANCE_LABEL,
@@ -40,6 +40,7 @@ from vinoserve_operator.kinds import (
     NODE,
     POD,
     REPLICA_SET,
+    RESOURCE_CLAIM_TEMPLATE,
     Object,
     Ref,
     find_controller,
@@ -48,10 +49,19 @@ from vinoserve_operator.kinds import (
 from vinoserve_operator.kube import Kube
 from vinoserve_operator.metrics import Metrics
 from vinoserve_operator.plan import find_superfluous, make_key, make_plan
+from vinoserve_operator.publications import Publications
 from vinoserve_operator.recorder import Recorder
 from vinoserve_operator.reports import Reports
-from vinoserve_operator.status.accelerator import gather_render_groups, make_class_status
+from vinoserve_operator.status.accelerator import (
+    ClassLook,
+    gather_render_groups,
+    make_class_status,
+    needs_published,
+)
 from vinoserve_operator.status.events import make_events
+from vinoserve_operator.status.groups import read_node_groups
+from vinoserve_operator.status.holdings import is_over, list_claim_templates
+from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.service import Acceptance, Look, make_service_status
 
 _REJECTED_AGAIN_SECONDS: Final = 60.0
@@ -59,6 +69,9 @@ _REJECTED_AGAIN_SECONDS: Final = 60.0
 
 _LONGEST_SECONDS: Final = 60.0
 """Of one look at one object; longer than its requests may take together unless something hangs."""
+
+_CLASS_AGAIN_SECONDS: Final = 10.0
+"""So many writes at most of a status that counts what thousands of pods hold."""
 
 _UNCHECKED: Final = "the spec is valid; passed on unchecked: "
 
@@ -89,6 +102,7 @@ class Reconciler:
         self._image = image
         self._instance = instance
         self._now = now
+        self._publications = Publications(kube)
         self._inventory: tuple[tuple[int, ...], Inventory] | None = None
 
     async def __call__(self, ref: Ref) -> float | None:
@@ -113,8 +127,7 @@ class Reconciler:
 
     async def _reconcile(self, ref: Ref) -> float | None:
         if ref.kind is ACCELERATOR_CLASS:
-            await self._reconcile_class(ref)
-            return None
+            return await self._reconcile_class(ref)
         return await self._reconcile_service(ref)
 
     async def _reconcile_service(self, ref: Ref) -> float | None:
@@ -136,7 +149,16 @@ class Reconciler:
                     again = _REJECTED_AGAIN_SECONDS
             pods = [await self._reports.view(pod) for pod in self._cluster.gather_owned(POD, ref)]
             deployment = self._cluster.get(Ref(DEPLOYMENT, ref.namespace, ref.name))
-            status = make_service_status(Look(raw, acceptance, deployment, pods, self._now()))
+            look = Look(
+                raw,
+                acceptance,
+                deployment,
+                pods,
+                node_groups=self._gather_node_groups(pods),
+                class_troubles=self._gather_class_troubles(acceptance),
+                now=self._now(),
+            )
+            status = make_service_status(look)
             await self._apply_status(ref, raw, status.dump(), status.conditions)
         except RetryableError as error:
             error.progressed = bool(applied or deleted)
@@ -233,7 +255,15 @@ class Reconciler:
         self, ref: Ref, raw: Object, children: Children, deleted: list[str]
     ) -> None:
         """What the spec called for once; after all else, so that nothing is without it too early."""
-        extras = [extra for kind in EXTRAS for extra in self._cluster.gather_owned(kind, ref)]
+        pods = [pod for pod in self._cluster.gather_owned(POD, ref) if not is_over(pod)]
+        templates = {template for pod in pods for template in list_claim_templates(pod)}
+        extras = [
+            extra
+            for kind in EXTRAS
+            for extra in self._cluster.gather_owned(kind, ref)
+            # an old pod that dies during a rollout is made anew from the old template
+            if kind is not RESOURCE_CLAIM_TEMPLATE or extra["metadata"]["name"] not in templates
+        ]
         for extra in find_superfluous(children, extras, raw["metadata"]["uid"]):
             await self._kube.delete(extra)
             self._cluster.drop(BY_NAME[extra["kind"]], extra)
@@ -261,19 +291,52 @@ class Reconciler:
             elif known is not None:
                 self._cluster.drop(child.kind, known)
 
-    async def _reconcile_class(self, ref: Ref) -> None:
+    def _gather_node_groups(self, pods: Iterable[PodView]) -> dict[str, Sequence[int]]:
+        """Groups of the devices of the pods' nodes."""
+        names = {pod.node for pod in pods if pod.node}
+        return {name: read_node_groups(self._cluster.get(Ref(NODE, "", name))) for name in names}
+
+    def _gather_class_troubles(self, acceptance: Acceptance) -> list[str]:
+        """What the statuses of the AcceleratorClasses say that isn't as it should be."""
+        if acceptance.service is None:
+            return []
+        told: list[str] = []
+        for name in choose_classes(acceptance.service, self._gather_inventory()):
+            status = (self._cluster.get(Ref(ACCELERATOR_CLASS, "", name)) or {}).get("status") or {}
+            told += [
+                f"AcceleratorClass {name}: {condition['message']}"
+                for condition in status.get("conditions") or ()
+                if condition["type"] == ClassConditionType.READY
+                and condition["reason"] != ClassReason.AVAILABLE
+            ]
+        return told
+
+    async def _reconcile_class(self, ref: Ref) -> float | None:
+        """What pods hold, and what drivers publish, is looked at now and then: there are many, and they tell of themselves."""
         raw = self._cluster.get(ref)
         if raw is None or raw["metadata"].get("deletionTimestamp"):
-            return
-        inventory = self._gather_inventory()
-        status = make_class_status(
+            return None
+        inventory, nodes = self._gather_inventory(), self._cluster.gather(NODE)
+        accelerator = inventory.classes.get(ref.name)
+        published = None
+        if accelerator and needs_published(accelerator, nodes):
+            published = await self._publications.gather()
+        look = ClassLook(
             raw,
-            inventory.classes.get(ref.name),
+            accelerator,
             inventory.invalid.get(ref.name, ""),
-            self._cluster.gather(NODE),
+            nodes,
+            self._cluster.gather(POD),
+            {
+                (r.namespace, r.name): self._cluster.get(r) or {}
+                for r in self._cluster.gather_refs(RESOURCE_CLAIM_TEMPLATE)
+            },
+            published,
             self._now(),
         )
+        status = make_class_status(look)
         await self._apply_status(ref, raw, status.dump(), status.conditions)
+        return _CLASS_AGAIN_SECONDS if accelerator else None
 
     async def _apply_status(
         self, ref: Ref, raw: Object, status: Mapping[str, Any], conditions: tuple[Condition, ...]

@@ -6,9 +6,17 @@ from pathlib import Path
 import pytest
 
 from tests.operator.fakes.api_server import ApiServer
-from tests.operator.fakes.running import condition, eventually, make_class, make_service, run_operator, settle
+from tests.operator.fakes.running import (
+    condition,
+    eventually,
+    make_class,
+    make_dra_class,
+    make_service,
+    run_operator,
+    settle,
+)
 from tests.operator.fakes.workloads import Workloads
-from vinoserve_operator.kinds import INFERENCE_SERVICE, POD_DISRUPTION_BUDGET
+from vinoserve_operator.kinds import INFERENCE_SERVICE, POD_DISRUPTION_BUDGET, RESOURCE_CLAIM_TEMPLATE
 
 ROLES = Path(__file__).parents[2] / "charts/vinoserve/templates/rbac.yaml"
 RULE = re.compile(
@@ -52,8 +60,17 @@ async def used(api: ApiServer, workloads: Workloads, kubeconfig: Path) -> set[tu
             await eventually(lambda: bool(api.gather(POD_DISRUPTION_BUDGET)), api)
             api.put({**found, "spec": {**found["spec"], "hints": {"performanceMode": "LATENCY"}}})
             await eventually(lambda: ("list", "apps", "replicasets") in api.verbs, api)
+            api.put({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "node-1"}, "status": {}})
+            api.put({"kind": "DeviceClass", "metadata": {"name": "gpu.intel.com"}, "spec": {}})
+            api.put(make_dra_class("by-dra", default=False))
+            claiming = [{"class": "by-dra", "count": 1}]
+            api.put(make_service("claiming", targetDevice="GPU", accelerators=claiming))
+            await eventually(lambda: condition(api, "Ready", "claiming").get("status") == "True", api)
+            api.put(make_service("claiming"))
+            await eventually(lambda: not api.gather(RESOURCE_CLAIM_TEMPLATE), api)
             await settle(operator, api)
-        api.delete(INFERENCE_SERVICE, "default", "resnet")
+        for name in ("resnet", "claiming"):
+            api.delete(INFERENCE_SERVICE, "default", name)
     return set(api.verbs)
 
 

@@ -85,6 +85,7 @@ def make_class_crd() -> dict[str, Any]:
             _column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether a node offers it."),
             _column("Nodes", ".status.nodes", "Nodes that offer it.", kind="integer"),
             _column("Allocatable", ".status.allocatable", "Units that they offer.", kind="integer"),
+            _column("Allocated", ".status.allocated", "Units that InferenceServices hold.", kind="integer"),
             _column("Age", ".metadata.creationTimestamp", kind="date"),
         ],
     )

@@ -7,7 +7,7 @@ from typing import Any, Self
 from vinoserve_api.contract import GRPC_PORT, HTTP_PORT, make_runtime_config
 from vinoserve_api.v1alpha1 import API_VERSION, InferenceService
 from vinoserve_operator.desired.deployment import make_deployment
-from vinoserve_operator.desired.devices import Inventory, make_device_access
+from vinoserve_operator.desired.devices import DeviceAccess, Inventory, make_device_access
 from vinoserve_operator.desired.names import make_config_key, make_labels, make_selector
 from vinoserve_operator.desired.rendering import make_digest, make_json, render, seal
 
@@ -60,6 +60,7 @@ def make_children(
         "labels": make_labels(service.metadata.name),
         "owners": [make_owner(service)],
     }
+    claims = _make_claim_template(access, common)
     return Children(
         config_map=render("configmap.yaml.j2", **common, data={make_config_key(digest): config}),
         service=render(
@@ -69,8 +70,15 @@ def make_children(
             http_port=HTTP_PORT,
             grpc_port=GRPC_PORT,
         ),
-        deployment=make_deployment(service, access, common, config=digest, image=image),
-        extras=tuple(_make_extras(service, common)),
+        deployment=make_deployment(
+            service,
+            access,
+            common,
+            config=digest,
+            image=image,
+            claim_template=claims["metadata"]["name"] if claims else None,
+        ),
+        extras=(*_make_extras(service, common), *([claims] if claims else ())),
         config=digest,
     )
 
@@ -79,6 +87,15 @@ def _make_extras(service: InferenceService, common: Mapping[str, object]) -> Ite
     if service.spec.replicas > 1:
         selector = make_selector(service.metadata.name)
         yield render("poddisruptionbudget.yaml.j2", **common, selector=selector)
+
+
+def _make_claim_template(access: DeviceAccess, common: Mapping[str, object]) -> Object | None:
+    """Its spec can't be changed, so its name says what is in it: another spec is another template."""
+    if not access.claims:
+        return None
+    digest = make_digest(repr(access.claims))
+    named = {**common, "name": f"{common['name']}-{digest}"}
+    return render("resourceclaimtemplate.yaml.j2", **named, claims=access.claims)
 
 
 def make_owner(service: InferenceService) -> Object:

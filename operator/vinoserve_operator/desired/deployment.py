@@ -22,6 +22,7 @@ from vinoserve_api.problem import Problem, path_of
 from vinoserve_api.v1alpha1 import InferenceService, ResourceList
 from vinoserve_operator.desired.devices import DeviceAccess
 from vinoserve_operator.desired.names import (
+    CLAIM,
     CONFIG_ANNOTATION,
     FETCH,
     IMAGE_SCHEME,
@@ -52,8 +53,12 @@ def make_deployment(
     *,
     config: str,
     image: str,
+    claim_template: str | None = None,
 ) -> dict[str, Any]:
-    """The Deployment; `common` are name, namespace, labels and owners. Raises NotRenderableError."""
+    """The Deployment; `common` are name, namespace, labels and owners. Raises NotRenderableError.
+
+    `claim_template`: the ResourceClaimTemplate of each pod's devices, where it gets any by DRA.
+    """
     spec, pod = service.spec, service.spec.pod_template
     name = service.metadata.name
     volumes, fetch_mounts, serve_mounts = _make_volumes(service, access, config)
@@ -66,7 +71,7 @@ def make_deployment(
         strategy=_make_strategy(service, access),
         pod_labels=pod.labels | make_labels(name),
         pod_annotations=pod.annotations | {CONFIG_ANNOTATION: config},
-        pod_fields=_make_pod_fields(service, access),
+        pod_fields=_make_pod_fields(service, access, claim_template),
         grace_seconds=spec.limits.request_timeout_seconds + DRAIN_SECONDS,
         user=USER,
         groups=list(access.groups),
@@ -87,7 +92,8 @@ def make_deployment(
         serve={
             "name": SERVE,
             "env": _make_environment(access),
-            "resources": _make_resources(service, access.resources),
+            "resources": _make_resources(service, access.resources)
+            | ({"claims": [{"name": CLAIM}]} if claim_template else {}),
             "security_context": _make_security_context(privileged=access.privileged),
             "mounts": serve_mounts,
         },
@@ -105,7 +111,9 @@ def _make_strategy(service: InferenceService, access: DeviceAccess) -> dict[str,
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
 
 
-def _make_pod_fields(service: InferenceService, access: DeviceAccess) -> dict[str, Any]:
+def _make_pod_fields(
+    service: InferenceService, access: DeviceAccess, claim_template: str | None
+) -> dict[str, Any]:
     """Fields of the pod's spec that come from the pod template and the class, without the empty ones."""
     pod = service.spec.pod_template
     node_selector = dict(access.node_selector)
@@ -129,6 +137,9 @@ def _make_pod_fields(service: InferenceService, access: DeviceAccess) -> dict[st
         "serviceAccountName": pod.service_account_name,
         "runtimeClassName": pod.runtime_class_name or access.runtime_class_name,
         "imagePullSecrets": _make_pull_secrets(service),
+        "resourceClaims": [{"name": CLAIM, "resourceClaimTemplateName": claim_template}]
+        if claim_template
+        else None,
     }
     return {field: value for field, value in fields.items() if value}
 
@@ -157,7 +168,7 @@ def _make_environment(access: DeviceAccess) -> list[dict[str, str]]:
     return [{"name": "LD_LIBRARY_PATH", "value": ":".join(folders)}]
 
 
-def _make_resources(service: InferenceService, extended: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+def _make_resources(service: InferenceService, extended: Mapping[str, int]) -> dict[str, Any]:
     """CPU and memory as asked for; accelerators as requests and limits, which must be equal."""
 
     def merge(asked: ResourceList | None) -> dict[str, Any]:

@@ -41,10 +41,22 @@ class Inventory:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """Devices of one DeviceClass, by Dynamic Resource Allocation."""
+
+    name: str
+    """Of the request in the claim, by which status tells the classes' devices from each other."""
+    device_class: str
+    selectors: tuple[str, ...]
+    count: int
+
+
+@dataclass(frozen=True)
 class DeviceAccess:
     """What the accelerators of a service mean for its pods."""
 
     resources: Mapping[str, int] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
     host_paths: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     groups: tuple[int, ...] = ()
@@ -71,6 +83,7 @@ def make_device_access(
     chosen = _choose(service, inventory)
     _check_units(service, chosen)
     resources: dict[str, int] = {}
+    claims: list[Claim] = []
     host_paths: dict[str, None] = {}
     libraries: dict[str, None] = {}
     groups: set[int] = set()
@@ -82,6 +95,9 @@ def make_device_access(
         if spec.access == "DevicePlugin" and spec.device_plugin:
             resource = spec.device_plugin.resource_name
             resources[resource] = resources.get(resource, 0) + count
+        elif spec.access == "DRA" and spec.dra:
+            request = make_request_name(name)
+            claims.append(Claim(request, spec.dra.device_class_name, spec.dra.selectors, count))
         elif spec.host_path:
             host_paths |= dict.fromkeys(spec.host_path.paths)
             libraries |= dict.fromkeys(spec.host_path.libraries)
@@ -104,6 +120,7 @@ def make_device_access(
         )
     return DeviceAccess(
         resources=resources,
+        claims=tuple(claims),
         host_paths=tuple(host_paths),
         libraries=tuple(libraries),
         groups=tuple(sorted(groups)),
@@ -112,6 +129,16 @@ def make_device_access(
         runtime_class_name=next(iter(runtime_classes), None),
         exclusive=any(accelerator.spec.exclusive for accelerator, _ in chosen),
     )
+
+
+def choose_classes(service: InferenceService, inventory: Inventory) -> list[str]:
+    """Names of the AcceleratorClasses that the service uses. Raises NotRenderableError as make_device_access does."""
+    return [accelerator.metadata.name for accelerator, _ in _choose(service, inventory)]
+
+
+def make_request_name(accelerator_class: str) -> str:
+    """A class's name as a DNS label: what a request in a claim may be called."""
+    return accelerator_class.replace(".", "-")[:63].rstrip("-")
 
 
 def _choose(service: InferenceService, inventory: Inventory) -> list[tuple[AcceleratorClass, int]]:
@@ -211,11 +238,11 @@ def _name_existing(inventory: Inventory) -> str:
 
 
 def _check_units(service: InferenceService, chosen: Sequence[tuple[AcceleratorClass, int]]) -> None:
-    """A device plugin gives exactly as many devices as are counted; OpenVINO numbers those."""
+    """A device plugin or a DRA driver gives exactly as many devices as are counted; OpenVINO numbers those."""
     for kind, needed in parse_target(service.spec.target_device).units().items():
         given = [(c.spec.access, count) for c, count in chosen if c.spec.device_type == kind]
         total = sum(count for _, count in given)
-        if given and total < needed and all(access == "DevicePlugin" for access, _ in given):
+        if given and total < needed and all(access != "HostPath" for access, _ in given):
             raise _refuse(
                 f"targetDevice {service.spec.target_device} needs {needed} of type {kind} in a pod, these give "
                 f"{total}; raise count to {needed}"

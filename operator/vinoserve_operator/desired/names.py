@@ -7,6 +7,8 @@ MANAGER: Final = "vinoserve"  # field manager and app.kubernetes.io/managed-by
 FETCH: Final = "fetch"  # init container
 SERVE: Final = "serve"  # main container
 
+CLAIM: Final = "accelerators"  # a pod's name for its ResourceClaim
+
 IMAGE_SCHEME: Final = "oci://"  # of a model that is an image
 IMAGE_VOLUME: Final = "image"  # the volume that it is mounted by
 

@@ -1,35 +1,100 @@
-"""`make_class_status`: what the nodes offer of an AcceleratorClass."""
+"""`make_class_status`: what the nodes offer of an AcceleratorClass, and what of it is held."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from vinoserve_api.conditions import ClassReason, ConditionType
-from vinoserve_api.v1alpha1 import RENDER_GID_LABEL, AcceleratorClass, AcceleratorClassStatus
+from vinoserve_api.conditions import ClassConditionType, ClassReason
+from vinoserve_api.nodes import GPU_DRIVER_LABEL, NPU_DRIVER_LABEL, RENDER_GID_LABEL, read_gids, read_values
+from vinoserve_api.v1alpha1 import AcceleratorClass, AcceleratorClassStatus
 from vinoserve_operator.status.conditions import Verdict, make_condition
+from vinoserve_operator.status.dra import (
+    Device,
+    Published,
+    explain_selectors,
+    find_device_class,
+    find_drivers,
+    list_devices,
+)
+from vinoserve_operator.status.groups import judge_groups
+from vinoserve_operator.status.holdings import count_held
 
 Object = Mapping[str, Any]
 
+_DRIVER_LABELS: Final = {"GPU": GPU_DRIVER_LABEL, "NPU": NPU_DRIVER_LABEL}
+_SHOWN: Final = 4
+"""Devices that a message names."""
 
-def make_class_status(
-    raw: Object, accelerator: AcceleratorClass | None, problem: str, nodes: Sequence[Object], now: str
-) -> AcceleratorClassStatus:
-    """`accelerator` is None where the object isn't valid, and `problem` says why."""
-    generation = raw["metadata"].get("generation")
-    before = (raw.get("status") or {}).get("conditions") or ()
-    offering: list[Object] = []
-    units: int | None = None
+
+@dataclass(frozen=True)
+class ClassLook:
+    """One look at an AcceleratorClass: the object as it came, and the cluster around it."""
+
+    raw: Object
+    accelerator: AcceleratorClass | None
+    """None where the object isn't valid, and `problem` says why."""
+    problem: str = ""
+    nodes: Sequence[Object] = ()
+    pods: Sequence[Object] = ()
+    """Those of InferenceServices."""
+    templates: Mapping[tuple[str, str], Object] = field(default_factory=dict)
+    """ResourceClaimTemplates of InferenceServices by namespace and name."""
+    published: Published | None = None
+    """None where nobody has asked: see `needs_published`."""
+    now: str = ""
+    """RFC 3339, for what changes."""
+
+
+@dataclass(frozen=True)
+class _Offer:
+    nodes: Sequence[Object]
+    units: int | None
+    verdict: Verdict
+
+
+def make_class_status(look: ClassLook) -> AcceleratorClassStatus:
+    metadata = look.raw["metadata"]
+    generation, before = metadata.get("generation"), (look.raw.get("status") or {}).get("conditions") or ()
+    accelerator = look.accelerator
     if accelerator is None:
-        verdict = Verdict("False", ClassReason.INVALID_SPEC, problem)
-    else:
-        matching = select_nodes(accelerator, nodes)
-        offering, units = _count_units(accelerator, matching)
-        verdict = _judge(accelerator, matching, offering, units)
+        verdict = Verdict("False", ClassReason.INVALID_SPEC, look.problem)
+        condition = make_condition(ClassConditionType.READY, verdict, before, generation, look.now)
+        return AcceleratorClassStatus(observed_generation=generation, conditions=(condition,))
+    matching = select_nodes(accelerator, look.nodes)
+    offer = _find_offer(accelerator, matching, look.published)
+    groups = accelerator.spec.render_groups
+    if groups is None:
+        groups = tuple(gather_render_groups(accelerator, look.nodes))
+    names = {_name(node) for node in matching}
+    pods = [pod for pod in look.pods if pod["spec"].get("nodeName") in names]
+    verdicts = {
+        ClassConditionType.READY: offer.verdict,
+        ClassConditionType.RENDER_GROUPS: judge_groups(accelerator, groups, offer.nodes),
+    }
+    label = _DRIVER_LABELS[accelerator.spec.device_type]
+    drivers = {driver for node in offer.nodes for driver in read_values(_labels(node).get(label, ""))}
     return AcceleratorClassStatus(
         observed_generation=generation,
-        conditions=(make_condition(ConditionType.READY, verdict, before, generation, now),),
-        nodes=len(offering),
-        allocatable=units,
+        conditions=tuple(
+            make_condition(type_, verdict, before, generation, look.now)
+            for type_, verdict in verdicts.items()
+        ),
+        nodes=len(offer.nodes),
+        allocatable=offer.units,
+        allocated=count_held(accelerator, pods, look.templates),
+        render_groups=groups,
+        drivers=tuple(sorted(drivers)),
     )
+
+
+def needs_published(accelerator: AcceleratorClass, nodes: Sequence[Object]) -> bool:
+    """Whether its status depends on what DRA drivers publish.
+
+    A resource that no node offers may be an extended resource that stands for a DeviceClass: the scheduler knows it alone.
+    """
+    if accelerator.spec.device_plugin:
+        return not _count_units(accelerator.spec.device_plugin.resource_name, nodes)[0]
+    return accelerator.spec.access == "DRA"
 
 
 def select_nodes(accelerator: AcceleratorClass, nodes: Sequence[Object]) -> list[Object]:
@@ -38,20 +103,87 @@ def select_nodes(accelerator: AcceleratorClass, nodes: Sequence[Object]) -> list
 
 
 def gather_render_groups(accelerator: AcceleratorClass, nodes: Sequence[Object]) -> list[int]:
-    """The gids that the class' nodes are labelled with; a label that is no gid is passed over."""
-    values = {_labels(node).get(RENDER_GID_LABEL, "") for node in select_nodes(accelerator, nodes)}
-    return sorted(int(v) for v in values if v.isascii() and v.isdigit() and 0 < int(v) < 2**32 - 1)
+    """The gids that the class' nodes are labelled with."""
+    values = [_labels(node).get(RENDER_GID_LABEL, "") for node in select_nodes(accelerator, nodes)]
+    return sorted({gid for value in values for gid in read_gids(value)})
 
 
 def _labels(node: Object) -> dict[str, str]:
     return node["metadata"].get("labels") or {}
 
 
-def _count_units(accelerator: AcceleratorClass, nodes: Sequence[Object]) -> tuple[list[Object], int | None]:
-    """The nodes that offer the device and their units; with HostPath nobody counts units."""
-    if accelerator.spec.access != "DevicePlugin" or accelerator.spec.device_plugin is None:
-        return list(nodes), None
-    resource = accelerator.spec.device_plugin.resource_name
+def _name(node: Object) -> str:
+    return str(node["metadata"]["name"])
+
+
+def _find_offer(
+    accelerator: AcceleratorClass, matching: Sequence[Object], published: Published | None
+) -> _Offer:
+    if not matching:
+        labels = ",".join(f"{k}={v}" for k, v in sorted(accelerator.spec.node_selector.items()))
+        text = f"no node has the labels {labels}" if labels else "there is no node"
+        return _Offer(
+            (), None if accelerator.spec.host_path else 0, Verdict("False", ClassReason.NO_NODE, text)
+        )
+    if accelerator.spec.device_plugin:
+        resource = accelerator.spec.device_plugin.resource_name
+        offering, units = _count_units(resource, matching)
+        if offering:
+            return _Offer(offering, units, _make_available(offering, units))
+        if published is None or find_device_class(accelerator, published) is None:
+            text = (
+                f"no node offers {resource}: is the device plugin installed, and is that its resource name?"
+            )
+            return _Offer((), 0, Verdict("False", ClassReason.NO_DEVICE, text))
+    if accelerator.spec.host_path:
+        return _Offer(matching, None, _make_available(matching, None))
+    return _find_published(accelerator, matching, published or Published())
+
+
+def _find_published(
+    accelerator: AcceleratorClass, matching: Sequence[Object], published: Published
+) -> _Offer:
+    """By Dynamic Resource Allocation."""
+    device_class = find_device_class(accelerator, published)
+    if device_class is None:
+        name = accelerator.spec.dra.device_class_name if accelerator.spec.dra else ""
+        text = published.problem or f"there is no DeviceClass {name}: is the DRA driver installed?"
+        return _Offer((), 0, Verdict("False", ClassReason.NO_DEVICE_CLASS, text))
+    name, drivers = device_class["metadata"]["name"], find_drivers(device_class)
+    if not drivers:
+        text = f"DeviceClass {name} names no driver by device.driver == '...': its devices aren't counted"
+        return _Offer(matching, None, Verdict("True", ClassReason.AVAILABLE, text))
+    devices = list_devices(drivers, published.slices, frozenset(_name(node) for node in matching))
+    if not devices:
+        text = f"no node publishes a device of DeviceClass {name} (driver {', '.join(sorted(drivers))}): does it run there?"
+        return _Offer((), 0, Verdict("False", ClassReason.NO_DEVICE, text))
+    whole = [device for device in devices if device.taint is None]
+    found = {device.node for device in whole}
+    offering = [node for node in matching if _name(node) in found]
+    return _Offer(offering, len(whole), _judge_published(accelerator, devices, offering, len(whole)))
+
+
+def _judge_published(
+    accelerator: AcceleratorClass, devices: Sequence[Device], offering: Sequence[Object], units: int
+) -> Verdict:
+    selectors = accelerator.spec.dra.selectors if accelerator.spec.dra else ()
+    never = " ".join(explain_selectors(selectors, devices))
+    if never:
+        return Verdict("False", ClassReason.SELECTOR_NEVER_MATCHES, never)
+    available = _make_available(offering, units)
+    tainted = [device for device in devices if device.taint]
+    if not tainted:
+        return available
+    shown = ", ".join(f"{d.name} on {d.node} ({d.taint})" for d in tainted[:_SHOWN])
+    more = f" and {len(tainted) - _SHOWN} more" if len(tainted) > _SHOWN else ""
+    text = (
+        f"{available.message}; the driver taints {shown}{more}: pods are kept away, NoExecute takes them off"
+    )
+    return Verdict("True" if units else "False", ClassReason.DEVICES_TAINTED, text)
+
+
+def _count_units(resource: str, nodes: Sequence[Object]) -> tuple[list[Object], int]:
+    """The nodes whose device plugin offers the resource, and their units."""
     offered = [
         (node, _read_units((node.get("status") or {}).get("allocatable") or {}, resource)) for node in nodes
     ]
@@ -63,22 +195,9 @@ def _read_units(allocatable: Mapping[str, str], resource: str) -> int:
     return int(units) if units.isdigit() else 0
 
 
-def _judge(
-    accelerator: AcceleratorClass, matching: Sequence[Object], offering: Sequence[Object], units: int | None
-) -> Verdict:
-    if not matching:
-        labels = ",".join(f"{k}={v}" for k, v in sorted(accelerator.spec.node_selector.items()))
-        return Verdict(
-            "False", ClassReason.NO_NODE, f"no node has the labels {labels}" if labels else "there is no node"
-        )
-    if not offering and accelerator.spec.device_plugin:
-        resource = accelerator.spec.device_plugin.resource_name
-        return Verdict(
-            "False",
-            ClassReason.NO_DEVICE,
-            f"no node offers {resource}: is the device plugin installed, and is that its resource name?",
-        )
+def _make_available(offering: Sequence[Object], units: int | None) -> Verdict:
     count = f"{len(offering)} node" + ("" if len(offering) == 1 else "s")
+    verb = "offers" if len(offering) == 1 else "offer"
     return Verdict(
-        "True", ClassReason.AVAILABLE, f"{count} offer {units} units" if units is not None else count
+        "True", ClassReason.AVAILABLE, f"{count} {verb} {units} units" if units is not None else count
     )

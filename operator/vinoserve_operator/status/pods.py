@@ -103,6 +103,12 @@ class PodView:
         return (self.pod.get("spec") or {}).get("nodeName")
 
     @property
+    def groups(self) -> Sequence[int]:
+        """Supplementary groups of its containers."""
+        context = (self.pod.get("spec") or {}).get("securityContext") or {}
+        return context.get("supplementalGroups") or ()
+
+    @property
     def config(self) -> str | None:
         return (self.pod["metadata"].get("annotations") or {}).get(CONFIG_ANNOTATION)
 

@@ -1,7 +1,7 @@
 """`make_service_status`: the whole status of an InferenceService from one look at the cluster."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from vinoserve_api.conditions import AcceptedReason, ConditionType, FailureReason, ProgressReason
@@ -11,6 +11,7 @@ from vinoserve_api.v1alpha1 import Failure, InferenceService, InferenceServiceSt
 from vinoserve_operator.desired.names import make_label_selector, make_selector, make_url
 from vinoserve_operator.status.conditions import Verdict, cut, make_condition
 from vinoserve_operator.status.devices import judge_device
+from vinoserve_operator.status.groups import explain_groups
 from vinoserve_operator.status.pods import Diagnosis, PodView
 from vinoserve_operator.status.rollout import Rollout
 
@@ -37,6 +38,12 @@ class Look:
     pods: Sequence[PodView] = ()
     now: str = ""
     """RFC 3339, for what changes."""
+
+    node_groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Groups that the devices of nodes belong to, by the node's name."""
+
+    class_troubles: Sequence[str] = ()
+    """What is wrong with AcceleratorClasses that the service uses."""
 
     live: Sequence[PodView] = field(init=False, default=())
 
@@ -195,8 +202,19 @@ def _judge_ready(
 
 def _find_worst(look: Look) -> tuple[PodView, Diagnosis] | None:
     """The pod to speak of: a stuck one before one on its way, this generation before the last."""
-    ailing = [(pod, found) for pod in look.live if (found := pod.diagnose())]
+    ailing = [(pod, _explain(look, pod, found)) for pod in look.live if (found := pod.diagnose())]
     return min(ailing, key=lambda a: (not a[1].stuck, a[0].config != look.acceptance.config), default=None)
+
+
+def _explain(look: Look, pod: PodView, found: Diagnosis) -> Diagnosis:
+    """With what the cluster knows beyond the pod: why no node takes it, why it can't open its device."""
+    more: Sequence[str] = ()
+    if found.reason == ProgressReason.UNSCHEDULABLE:
+        more = look.class_troubles
+    elif found.device and pod.node:
+        explained = explain_groups(pod.node, look.node_groups.get(pod.node, ()), pod.groups)
+        more = (explained,) if explained else ()
+    return replace(found, message="; ".join((found.message, *more))) if more else found
 
 
 def _blame(pod: PodView, diagnosis: Diagnosis) -> str:

@@ -122,6 +122,15 @@ def make_class(name: str = "intel-gpu", *, default: bool = True, **spec: Any) ->
     }
 
 
+def make_dra_class(
+    name: str = "intel-gpu", *selectors: str, device_class: str = "gpu.intel.com", **spec: Any
+) -> Object:
+    dra = {"deviceClassName": device_class, "selectors": [*selectors]}
+    raw = make_class(name, access="DRA", dra=dra, **spec)
+    del raw["spec"]["devicePlugin"]
+    return raw
+
+
 def condition(api: ApiServer, type_: str, name: str = "resnet") -> Object:
     """A condition of an InferenceService; empty where it isn't there (yet)."""
     found = api.get(INFERENCE_SERVICE, "default", name) or {}
