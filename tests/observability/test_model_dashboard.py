@@ -1,17 +1,14 @@
-"""The dashboard on a real Prometheus: each of its queries has an answer where a model is served."""
+"""The dashboard of the models on a real Prometheus: each of its queries has an answer where a model is served."""
 
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-import yaml
 
 from tests.models import write_adder
+from tests.observability.prometheus import ask, scraping
 from tests.runtime.configs import make_config
 from tests.runtime.lifecycle.process import Runtime, running
 from tests.servers_fixture import find_port
@@ -40,32 +37,9 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 def prometheus(
     runtime: Runtime, prometheus_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("prometheus")
-    pods = {"job_name": "models", "static_configs": [{"targets": [runtime.admin.removeprefix("http://")]}]}
-    scrape = {"scrape_interval": "500ms", "scrape_timeout": "500ms"}
-    (folder / "prometheus.yml").write_text(yaml.safe_dump({"global": scrape, "scrape_configs": [pods]}))
-    address = f"127.0.0.1:{find_port()}"
-    options = {
-        "config.file": folder / "prometheus.yml",
-        "storage.tsdb.path": folder / "data",
-        "web.listen-address": address,
-        "log.level": "error",
-    }
-    command = [str(prometheus_binary), *(f"--{name}={value}" for name, value in options.items())]
-    with subprocess.Popen(command, cwd=folder) as process:
-        try:
-            yield f"http://{address}"
-        finally:
-            process.terminate()
-
-
-def ask(prometheus: str, query: str) -> list[dict[str, Any]]:
-    try:
-        answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}, timeout=10).json()
-    except httpx.TransportError:
-        return []  # it has not started yet
-    assert answer["status"] == "success", answer
-    return [series for series in answer["data"]["result"] if series["value"][1] != "NaN"]
+    target = runtime.admin.removeprefix("http://")
+    with scraping(prometheus_binary, tmp_path_factory.mktemp("prometheus"), target) as address:
+        yield address
 
 
 @pytest.mark.parametrize("expression", QUERIES)

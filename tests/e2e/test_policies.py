@@ -1,4 +1,4 @@
-"""Which namespaces may use an AcceleratorClass, as the API server judges it before the operator does."""
+"""The chart's policies on the API server: which namespaces may use an AcceleratorClass, and what reaches what."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ import pytest
 
 from tests.allowed_namespaces import CASES, LABELS
 from tests.cluster_fixture import DevCluster
+from tests.e2e.conftest import CHART, SYSTEM
 from tests.e2e.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
@@ -154,3 +155,25 @@ def test_what_was_there_before_a_class_was_closed_is_told_and_can_still_be_chang
     wait_until(
         lambda: accepted().get("status") == "True", "the label lets it in", 120, lambda: str(accepted())
     )
+
+
+def test_the_api_server_takes_the_network_policies(
+    installed: DevCluster, make_namespace: Callable[..., str]
+) -> None:
+    team = make_namespace("policy-team")
+    values = {
+        "networkPolicy": {
+            "enabled": True,
+            "apiServer": {"cidrs": ["10.99.0.1/32"]},
+            "monitoring": [
+                {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+            ],
+            "models": {"namespaces": [team], "egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}]},
+        }
+    }
+    rendered = installed.helm(
+        "template", "vinoserve", CHART, "-n", SYSTEM, "-s", "templates/networkpolicies.yaml", "-f", "-",
+        input=json.dumps(values),
+    ).stdout  # fmt: skip
+    done = installed.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input=rendered)
+    assert done.stdout.count("networkpolicy.networking.k8s.io/") == 2
