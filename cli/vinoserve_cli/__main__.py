@@ -72,7 +72,13 @@ def _serve(options: argparse.Namespace) -> int:
         "cache_dir": options.cache_dir,
     }
     if options.config:
-        return serve_config(options.config, **listen)
+        return serve_config(options.config, precompile=options.precompile, **listen)
+    if options.precompile:
+        print(
+            "--precompile goes with --config: `serve FILE` compiles into its cache as it starts",
+            file=sys.stderr,
+        )
+        return 2
     return serve_file(options.file, **listen)
 
 
@@ -148,6 +154,12 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--cache-dir",
         type=Path,
         help="folder for fetched and compiled models (default: ~/.cache/vinoserve; with --config: /cache, for compiled ones)",
+    )
+
+    serve.add_argument(
+        "--precompile",
+        action="store_true",
+        help="in a pod: fill the cache of compiled models and end, instead of serving",
     )
 
     devices = commands.add_parser("devices", help="what OpenVINO sees here, and why it sees no GPU or NPU")

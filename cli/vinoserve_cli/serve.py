@@ -61,9 +61,16 @@ def serve_file(
 
 
 def serve_config(
-    config: Path, *, host: str | None, http_port: int, grpc_port: int, admin_port: int, cache_dir: Path | None
+    config: Path,
+    *,
+    host: str | None,
+    http_port: int,
+    grpc_port: int,
+    admin_port: int,
+    cache_dir: Path | None,
+    precompile: bool = False,
 ) -> int:
-    """Serve in a pod, where the init container has fetched the model."""
+    """Serve in a pod, where the init container has fetched the model; with `precompile` fill the cache and end."""
     with needs("runtime", "serve"):
         from vinoserve_runtime import commands
     read = _read_config(config)
@@ -80,6 +87,7 @@ def serve_config(
         model_dir=Path(MODEL_DIR),
         cache_dir=cache_dir or Path(CACHE_DIR),
         fetch=False,
+        precompile=precompile,
     )
 
 

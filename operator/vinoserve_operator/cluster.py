@@ -5,9 +5,11 @@ kopf reports no deletion of what vanished during a gap of the watch, so a list i
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from typing import Final
 
 from vinoserve_operator.desired.names import INSTANCE_LABEL
 from vinoserve_operator.kinds import (
+    HORIZONTAL_POD_AUTOSCALER,
     INFERENCE_SERVICE,
     NAMESPACE,
     NODE,
@@ -18,6 +20,9 @@ from vinoserve_operator.kinds import (
     Ref,
     make_ref,
 )
+
+_RESTLESS: Final = (NODE, NAMESPACE, HORIZONTAL_POD_AUTOSCALER)
+"""They change all the time in ways that are of no interest."""
 
 
 class Cluster:
@@ -58,8 +63,8 @@ class Cluster:
             return False
         kept = _trim(kind, found)
         self._objects[kind][ref] = kept
-        if before is not None and kind in (NODE, NAMESPACE) and _essence(before) == _essence(kept):
-            return False  # a heartbeat, or an annotation
+        if before is not None and kind in _RESTLESS and _essence(kind, before) == _essence(kind, kept):
+            return False  # a heartbeat, an annotation, or a metric's present value
         self._changes[kind] += 1
         service = find_service(kind, found)
         if service:
@@ -120,6 +125,10 @@ def _trim(kind: Kind, found: Object) -> Object:
         return {"metadata": kept, "status": {"allocatable": extended}}
     if kind is NAMESPACE:
         return {"metadata": {k: metadata.get(k) for k in ("name", "uid", "resourceVersion", "labels")}}
+    if kind is HORIZONTAL_POD_AUTOSCALER:
+        conditions = (found.get("status") or {}).get("conditions") or ()
+        told = [condition for condition in conditions if condition.get("type") == "ScalingActive"]
+        return {**found, "metadata": metadata, "status": {"conditions": told}}
     if kind is POD:
         return {
             "metadata": metadata,
@@ -144,8 +153,11 @@ def _trim_pod_spec(spec: Object) -> Object:
     }
 
 
-def _essence(kept: Object) -> object:
-    """Of a node or a namespace."""
+def _essence(kind: Kind, kept: Object) -> object:
+    """Of what changes all the time: what we look at."""
+    if kind is HORIZONTAL_POD_AUTOSCALER:
+        metadata = {k: v for k, v in kept["metadata"].items() if k != "resourceVersion"}
+        return metadata, kept["spec"], kept["status"]
     return kept["metadata"]["labels"], kept.get("status")
 
 

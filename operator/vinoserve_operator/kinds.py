@@ -40,14 +40,19 @@ NODE: Final = Kind("", "v1", "Node", "nodes", namespaced=False)
 NAMESPACE: Final = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 
 POD_DISRUPTION_BUDGET: Final = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", owned=True)
+HORIZONTAL_POD_AUTOSCALER: Final = Kind(
+    "autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", owned=True
+)
 RESOURCE_CLAIM_TEMPLATE: Final = Kind(
     "resource.k8s.io", "v1", "ResourceClaimTemplate", "resourceclaimtemplates", owned=True
 )
 
+JOB: Final = Kind("batch", "v1", "Job", "jobs", owned=True)
+
 CHILDREN: Final = (CONFIG_MAP, SERVICE, DEPLOYMENT)
 """What every service has, by its own name."""
 
-EXTRAS: Final = (POD_DISRUPTION_BUDGET, RESOURCE_CLAIM_TEMPLATE)
+EXTRAS: Final = (POD_DISRUPTION_BUDGET, HORIZONTAL_POD_AUTOSCALER, RESOURCE_CLAIM_TEMPLATE, JOB)
 """What some services have, by any name: made while the spec calls for it, deleted when it does no more."""
 
 WATCHED: Final = (INFERENCE_SERVICE, ACCELERATOR_CLASS, *CHILDREN, *EXTRAS, POD, NODE, NAMESPACE)

@@ -1,10 +1,13 @@
 """What has to be written, given what is there: nothing where both say the same."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from vinoserve_api.quantity import quantity_value
-from vinoserve_operator.desired.names import RENDERED_ANNOTATION
+from vinoserve_operator.desired.children import Children
+from vinoserve_operator.desired.names import COMPILED_ANNOTATION, RENDERED_ANNOTATION
+from vinoserve_operator.desired.rendering import annotate
 
 Object = dict[str, Any]
 Key = tuple[str, str]
@@ -19,6 +22,33 @@ def make_plan(desired: Iterable[Object], observed: Iterable[Object]) -> list[Obj
     """The objects to apply, in the order given; `observed` are the present children."""
     present = {make_key(child): child for child in observed}
     return [wanted for wanted in desired if not is_settled(wanted, present.get(make_key(wanted)))]
+
+
+def hold_back(children: Children, deployment: Object | None, job: Object | None) -> Children:
+    """What of it may be applied now: new pods wait for the Job that compiles their model (`spec.precompile`).
+
+    `deployment` and `job` are as they are. A template that runs already, or whose model was compiled before, needs no Job,
+    nor does one that no pod shall be made of. What the cache was filled for is written on the Deployment, since Jobs go.
+    """
+    precompile = children.precompile
+    if precompile is None:
+        return children
+    wanted = children.deployment["spec"]
+    present = (deployment or {}).get("spec") or {}
+    annotations = ((deployment or {}).get("metadata") or {}).get("annotations") or {}
+    runs = bool(present.get("replicas"))
+    is_filled = annotations.get(COMPILED_ANNOTATION) == precompile.key or is_complete(job)
+    if not wanted["replicas"] and not is_filled:
+        return replace(children, precompile=None)
+    if is_filled or (runs and (precompile.yields or holds(wanted["template"], present.get("template")))):
+        filled = annotate(children.deployment, {COMPILED_ANNOTATION: precompile.key})
+        return replace(children, precompile=None, deployment=filled)
+    return replace(children, held=True)
+
+
+def is_complete(job: Object | None) -> bool:
+    conditions = ((job or {}).get("status") or {}).get("conditions") or ()
+    return any(c.get("type") == "Complete" and c.get("status") == "True" for c in conditions)
 
 
 def find_superfluous(desired: Iterable[Object], extras: Collection[Object], owner: str) -> list[Object]:

@@ -35,7 +35,9 @@ from vinoserve_operator.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
     EXTRAS,
+    HORIZONTAL_POD_AUTOSCALER,
     INFERENCE_SERVICE,
+    JOB,
     NAMESPACE,
     NODE,
     POD,
@@ -48,7 +50,7 @@ from vinoserve_operator.kinds import (
 )
 from vinoserve_operator.kube import Kube
 from vinoserve_operator.metrics import Metrics
-from vinoserve_operator.plan import find_superfluous, make_key, make_plan
+from vinoserve_operator.plan import find_superfluous, hold_back, is_complete, make_key, make_plan
 from vinoserve_operator.publications import Publications
 from vinoserve_operator.recorder import Recorder
 from vinoserve_operator.reports import Reports
@@ -62,6 +64,7 @@ from vinoserve_operator.status.events import make_events
 from vinoserve_operator.status.groups import read_node_groups
 from vinoserve_operator.status.holdings import is_over, list_claim_templates
 from vinoserve_operator.status.pods import PodView
+from vinoserve_operator.status.precompile import Precompiling
 from vinoserve_operator.status.service import Acceptance, Look, make_service_status
 
 _REJECTED_AGAIN_SECONDS: Final = 60.0
@@ -141,13 +144,15 @@ class Reconciler:
         try:
             if children:
                 try:
+                    children = self._hold_back(ref, children)
                     kept = await self._gather_configs(ref, children)
                     await self._apply_children(raw, children.keep_configs(kept), applied)
                     await self._delete_superfluous(ref, raw, children, deleted)
                 except RejectedError as error:
                     acceptance = Acceptance(AcceptedReason.NOT_RENDERABLE, str(error))
                     again = _REJECTED_AGAIN_SECONDS
-            pods = [await self._reports.view(pod) for pod in self._cluster.gather_owned(POD, ref)]
+            owned = [await self._reports.view(pod) for pod in self._cluster.gather_owned(POD, ref)]
+            pods = [view for view in owned if not view.compiles]
             deployment = self._cluster.get(Ref(DEPLOYMENT, ref.namespace, ref.name))
             look = Look(
                 raw,
@@ -156,6 +161,8 @@ class Reconciler:
                 pods,
                 node_groups=self._gather_node_groups(pods),
                 class_troubles=self._gather_class_troubles(acceptance),
+                autoscaler=self._cluster.get(Ref(HORIZONTAL_POD_AUTOSCALER, ref.namespace, ref.name)),
+                precompiling=self._find_precompiling(ref, children, owned),
                 now=self._now(),
             )
             status = make_service_status(look)
@@ -169,6 +176,28 @@ class Reconciler:
             if applied or deleted:
                 log.info("applied", object=str(ref), kinds=applied, deleted=deleted)
         return again
+
+    def _hold_back(self, ref: Ref, children: Children) -> Children:
+        """What of them may be applied now."""
+        deployment = self._cluster.get(Ref(DEPLOYMENT, ref.namespace, ref.name))
+        return hold_back(children, deployment, self._find_job(ref, children))
+
+    def _find_job(self, ref: Ref, children: Children) -> Object | None:
+        if children.precompile is None:
+            return None
+        return self._cluster.get(Ref(JOB, ref.namespace, children.precompile.job["metadata"]["name"]))
+
+    def _find_precompiling(
+        self, ref: Ref, children: Children | None, pods: list[PodView]
+    ) -> Precompiling | None:
+        if children is None or children.precompile is None or not children.held:
+            return None
+        job = self._find_job(ref, children)
+        if job is None:
+            return None
+        uid = job["metadata"]["uid"]
+        own = [pod for pod in pods if (find_controller(dict(pod.pod)) or {}).get("uid") == uid]
+        return Precompiling(job, own, exclusive=children.precompile.exclusive)
 
     def _desire(self, ref: Ref, raw: Object) -> tuple[Acceptance, Children | None]:
         """Whatever is wrong with one object stays with it: it is told there, and its pods go on serving."""
@@ -261,8 +290,11 @@ class Reconciler:
             extra
             for kind in EXTRAS
             for extra in self._cluster.gather_owned(kind, ref)
-            # an old pod that dies during a rollout is made anew from the old template
-            if kind is not RESOURCE_CLAIM_TEMPLATE or extra["metadata"]["name"] not in templates
+            # an old pod that dies during a rollout, or before it begins, is made anew from the old template
+            if not (
+                kind is RESOURCE_CLAIM_TEMPLATE and (children.held or extra["metadata"]["name"] in templates)
+            )
+            and not is_complete(extra)  # a Job, which goes by itself
         ]
         for extra in find_superfluous(children, extras, raw["metadata"]["uid"]):
             await self._kube.delete(extra)

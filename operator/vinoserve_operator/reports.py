@@ -10,7 +10,7 @@ from typing import Final, Self
 
 import aiohttp
 
-from vinoserve_api.contract import ADMIN_PORT, RuntimeReport, read_report
+from vinoserve_api.contract import ADMIN_PORT, SERVING, RuntimeReport, read_report
 from vinoserve_operator.desired.names import SERVE
 from vinoserve_operator.kinds import POD, Object, Ref, make_ref
 from vinoserve_operator.status.pods import PodView
@@ -124,7 +124,7 @@ class Reports:
             return min(self._settled_seconds, _BUSY_SECONDS * 2.0 ** min(entry.failures - 1, 10))
         report = entry.report
         settled = (
-            report and report.phase == "Ready" and report.on_requested_device and PodView(entry.pod).ready
+            report and report.phase in SERVING and report.on_requested_device and PodView(entry.pod).ready
         )
         return self._settled_seconds if settled else _BUSY_SECONDS
 

@@ -85,10 +85,11 @@ def serve(
     model_dir: Path,
     cache_dir: Path | None,
     fetch: bool,
+    precompile: bool = False,
     claim_dir: Path = Path(CLAIM_DIR),
     credentials_dir: Path = Path(CREDENTIALS_DIR),
 ) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code. `fetch`: fetch the model first, as no init container did."""
+    """Serve until SIGTERM or SIGINT; the exit code. `fetch` and `precompile`: see `ServeSettings`."""
     configure_logs()
     faulthandler.enable()  # native code that crashes shows its stack
     settings = ServeSettings(
@@ -101,6 +102,7 @@ def serve(
         credentials_dir=credentials_dir,
         cache_dir=cache_dir,
         fetch=fetch,
+        precompile=precompile,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         lifecycle, failure = runner.run(_serve(config, settings))

@@ -111,7 +111,10 @@ class Lifecycle:
                 report=self.report,
                 registry=self._metrics.registry,
             )
-            await self._until_stopped(self._servers.start_grpc(), self._serve())
+            if self.settings.precompile:
+                await self._until_stopped(self._loader.precompile())
+            else:
+                await self._until_stopped(self._servers.start_grpc(), self._serve())
         except Exception as error:  # noqa: BLE001  faults of ours are said in the same way as any others
             self.ledger.failure = make_failure(error)
             self._enter("Failed")

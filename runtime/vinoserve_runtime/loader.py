@@ -14,7 +14,7 @@ from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import Phase, RuntimeConfig
 from vinoserve_api.v1alpha1 import Parity
 from vinoserve_runtime.engine.assembly import Assembly, assemble
-from vinoserve_runtime.engine.cache import CompiledCache
+from vinoserve_runtime.engine.cache import SETTLED_SECONDS, CompiledCache
 from vinoserve_runtime.engine.compile import CompiledModel, DeviceState, compile_model
 from vinoserve_runtime.engine.health import Faults
 from vinoserve_runtime.engine.parity import Reference, compare, explain_mismatch
@@ -92,6 +92,17 @@ class Loader:
         engine = take_pictures(assembly.engine, prepared, self.config.limits.max_image_pixels)
         self.ledger.inputs, self.ledger.outputs = engine.inputs, engine.outputs
         return Loaded(compiled, replace(assembly, engine=engine), warm_up)
+
+    async def precompile(self) -> None:
+        """For those who start after this. Raises StartupError, CacheUnusable too."""
+        compiled = (await self.load()).compiled
+        await asyncio.sleep(SETTLED_SECONDS + 0.1)  # kernels are written in the background
+        await self.keep(compiled)
+        if not compiled.is_kept:
+            why = "; ".join(compiled.cache_warnings) or "this device's compiler keeps nothing"
+            raise StartupError(
+                FailureReason.CACHE_UNUSABLE, f"the model is compiled and can't be kept for other pods: {why}"
+            )
 
     async def load_again(self) -> Loaded:
         """As it was before `let_go`, with no more than that takes. Raises StartupError."""
@@ -208,7 +219,9 @@ class Loader:
 
     async def _until_on_device(self, compiled: CompiledModel) -> None:
         """Where nothing but the requested device will do, or it is to be compared, wait until AUTO has compiled for it."""
-        must_be = self.config.on_fallback == "Fail" or self.config.parity is not None
+        must_be = (
+            self.config.on_fallback == "Fail" or self.config.parity is not None or self.settings.precompile
+        )
         while (await self.observe(compiled)).is_standing_in and must_be:  # noqa: ASYNC110  OpenVINO tells nobody
             await asyncio.sleep(WATCH_SECONDS / 4)
         await self.keep(compiled)

@@ -39,7 +39,7 @@ class Servers:
         report: Callable[[], RuntimeReport],
         registry: CollectorRegistry,
     ) -> None:
-        """All but gRPC. Raises StartupError PortInUse or InvalidConfig."""
+        """All but gRPC; the admin port alone where nothing is served. Raises StartupError PortInUse or InvalidConfig."""
         settings, host = self._settings, self._settings.host or None
         self.admin_port = await self._listen(
             admin.start(
@@ -53,6 +53,8 @@ class Servers:
             ),
             settings.admin_port,
         )
+        if settings.precompile:
+            return
         self.rest_port = await self._listen(
             rest.start(self._dataplane, host, settings.http_port), settings.http_port
         )

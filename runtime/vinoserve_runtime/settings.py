@@ -16,7 +16,10 @@ OBSERVE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """How to serve: where to listen, and which folders there are. `fetch`: no init container did it before."""
+    """How to serve: where to listen, and which folders there are. `fetch`: no init container did it before.
+
+    `precompile`: do all that comes before the model is ready, keep what was compiled, and end.
+    """
 
     host: str
     http_port: int
@@ -27,3 +30,4 @@ class ServeSettings:
     credentials_dir: Path
     cache_dir: Path | None
     fetch: bool
+    precompile: bool = False

@@ -16,7 +16,7 @@ from tests.operator.fakes.running import (
     settle,
 )
 from tests.operator.fakes.workloads import Workloads
-from vinoserve_operator.kinds import INFERENCE_SERVICE, POD_DISRUPTION_BUDGET, RESOURCE_CLAIM_TEMPLATE
+from vinoserve_operator.kinds import INFERENCE_SERVICE, JOB, POD_DISRUPTION_BUDGET, RESOURCE_CLAIM_TEMPLATE
 
 ROLES = Path(__file__).parents[2] / "charts/vinoserve/templates/rbac.yaml"
 RULE = re.compile(
@@ -24,6 +24,8 @@ RULE = re.compile(
     r"(?:resourceNames:.*?)?verbs: \[(?P<verbs>[^\]]*)\]",
     re.DOTALL,
 )
+
+CACHE = {"compiled": {"type": "PersistentVolumeClaim", "claimName": "cache"}}
 
 OTHERS = {
     # of the init container, which applies the AcceleratorClasses that the chart brings
@@ -68,8 +70,13 @@ async def used(api: ApiServer, workloads: Workloads, kubeconfig: Path) -> set[tu
             await eventually(lambda: condition(api, "Ready", "claiming").get("status") == "True", api)
             api.put(make_service("claiming"))
             await eventually(lambda: not api.gather(RESOURCE_CLAIM_TEMPLATE), api)
+            compiled = {"precompile": True, "cache": CACHE}
+            api.put(make_service("compiled", **compiled))
+            (first,) = await eventually(lambda: api.gather(JOB), api)
+            api.put(make_service("compiled", **compiled, hints={"performanceMode": "LATENCY"}))
+            await eventually(lambda: api.gather(JOB) and first not in api.gather(JOB), api)
             await settle(operator, api)
-        for name in ("resnet", "claiming"):
+        for name in ("resnet", "claiming", "compiled"):
             api.delete(INFERENCE_SERVICE, "default", name)
     return set(api.verbs)
 

@@ -66,7 +66,8 @@ def make_deployment(
         "deployment.yaml.j2",
         **common,
         replicas=0 if spec.suspend else spec.replicas,
-        progress_deadline_seconds=STARTUP_SECONDS + 5 * 60,
+        min_ready_seconds=spec.rollout.min_ready_seconds,
+        progress_deadline_seconds=STARTUP_SECONDS + 5 * 60 + spec.rollout.min_ready_seconds,
         selector=make_selector(name),
         strategy=_make_strategy(service, access),
         pod_labels=pod.labels | make_labels(name),
@@ -204,14 +205,21 @@ def _make_volumes(
     serve: Mounts = []
 
     def add(
-        name: str, path: str, source: dict[str, Any], *, fetch_mode: str = "", serve_mode: str = ""
+        name: str,
+        path: str,
+        source: dict[str, Any],
+        *,
+        fetch_mode: str = "",
+        serve_mode: str = "",
+        sub_path: str | None = None,
     ) -> None:
         """Modes: `ro`, `rw`, or nothing where the container doesn't get it."""
         volumes.append({"name": name, **source})
         for mounts, mode in ((fetch, fetch_mode), (serve, serve_mode)):
             if mode:
-                read_only = {"readOnly": True} if mode == "ro" else {}
-                mounts.append({"name": name, "mountPath": path, **read_only})
+                more: dict[str, Any] = {"readOnly": True} if mode == "ro" else {}
+                more |= {"subPath": sub_path} if sub_path else {}
+                mounts.append({"name": name, "mountPath": path, **more})
 
     items = [{"key": make_config_key(config), "path": CONFIG_PATH.rsplit("/", 1)[1]}]
     add(
@@ -222,15 +230,8 @@ def _make_volumes(
         serve_mode="ro",
     )
     add("models", MODEL_DIR, _make_empty_dir(spec.cache.model.size_limit), fetch_mode="rw", serve_mode="ro")
-    compiled = spec.cache.compiled
-    add(
-        "cache",
-        CACHE_DIR,
-        {"persistentVolumeClaim": {"claimName": compiled.claim_name}}
-        if compiled.claim_name
-        else _make_empty_dir(compiled.size_limit),
-        serve_mode="rw",
-    )
+    cache, cache_folder = _make_compiled_cache(service, access)
+    add("cache", CACHE_DIR, cache, serve_mode="rw", sub_path=cache_folder)
     add("tmp", "/tmp", _make_empty_dir(None), fetch_mode="rw", serve_mode="rw")  # noqa: S108  # the pod's own
     uri = urlsplit(spec.model.uri)
     if uri.scheme == "pvc":
@@ -247,6 +248,23 @@ def _make_volumes(
     for index, path in enumerate(access.libraries):
         add(f"library-{index}", path, {"hostPath": {"path": path}}, serve_mode="ro")
     return volumes, fetch, serve
+
+
+def _make_compiled_cache(
+    service: InferenceService, access: DeviceAccess
+) -> tuple[dict[str, Any], str | None]:
+    """The volume, and the folder of it that the pod sees.
+
+    Of a host's folder it is the service's own, which the kubelet makes with the mode and, if that says so, the group of the
+    class' folder: one that it made for a whole volume would be root's.
+    """
+    compiled = service.spec.cache.compiled
+    if compiled.type == "PersistentVolumeClaim":
+        return {"persistentVolumeClaim": {"claimName": compiled.claim_name}}, None
+    if compiled.type == "HostPath":
+        source = {"path": access.cache_folder, "type": "DirectoryOrCreate"}
+        return {"hostPath": source}, f"{service.metadata.namespace}/{service.metadata.name}"
+    return _make_empty_dir(compiled.size_limit), None
 
 
 def _make_image_source(uri: str) -> dict[str, str]:

@@ -63,6 +63,8 @@ class DeviceAccess:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
     runtime_class_name: str | None = None
+    cache_folder: str | None = None
+    """Of the nodes, where the compiled cache is there."""
     exclusive: bool = False
 
     @property
@@ -127,6 +129,7 @@ def make_device_access(
         node_selector=node_selector,
         tolerations=tuple(tolerations),
         runtime_class_name=next(iter(runtime_classes), None),
+        cache_folder=_find_cache_folder(service, [accelerator for accelerator, _ in chosen]),
         exclusive=any(accelerator.spec.exclusive for accelerator, _ in chosen),
     )
 
@@ -139,6 +142,31 @@ def choose_classes(service: InferenceService, inventory: Inventory) -> list[str]
 def make_request_name(accelerator_class: str) -> str:
     """A class's name as a DNS label: what a request in a claim may be called."""
     return accelerator_class.replace(".", "-")[:63].rstrip("-")
+
+
+def _find_cache_folder(service: InferenceService, chosen: Sequence[AcceleratorClass]) -> str | None:
+    """Where the classes let the compiled cache be on the node, and the service wants it there."""
+    if service.spec.cache.compiled.type != "HostPath":
+        return None
+    path = "spec.cache.compiled.type"
+    folders = {c.spec.host_path_cache: c.metadata.name for c in chosen if c.spec.host_path_cache}
+    if len(folders) == 1:
+        return next(iter(folders))
+    if folders:
+        named = ", ".join(f"{name}: {folder}" for folder, name in sorted(folders.items()))
+        message = f"the classes named have different folders for it ({named}); take a PersistentVolumeClaim"
+    elif chosen:
+        names = ", ".join(c.metadata.name for c in chosen)
+        message = (
+            f"AcceleratorClass {names} doesn't allow HostPath; take a PersistentVolumeClaim or EmptyDir, or ask the "
+            "cluster's admin to set hostPathCache there"
+        )
+    else:
+        message = (
+            "HostPath needs an AcceleratorClass that allows it, and this service has none; take a PersistentVolumeClaim or "
+            "EmptyDir, or name a class with hostPathCache in spec.accelerators"
+        )
+    raise NotRenderableError(AcceptedReason.HOST_PATH_NOT_ALLOWED, [Problem(path, message)])
 
 
 def _choose(service: InferenceService, inventory: Inventory) -> list[tuple[AcceleratorClass, int]]:

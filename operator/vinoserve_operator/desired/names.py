@@ -12,22 +12,31 @@ CLAIM: Final = "accelerators"  # a pod's name for its ResourceClaim
 IMAGE_SCHEME: Final = "oci://"  # of a model that is an image
 IMAGE_VOLUME: Final = "image"  # the volume that it is mounted by
 
+NAME_LABEL: Final = "app.kubernetes.io/name"
+COMPILE_NAME: Final = "inferenceservice-compile"
 INSTANCE_LABEL: Final = "app.kubernetes.io/instance"
 MANAGED_LABELS: Final = {"app.kubernetes.io/managed-by": MANAGER}
 
 #: On a pod: which of the ConfigMap's keys it mounts.
 CONFIG_ANNOTATION: Final = "vinoserve.dev/config"
+#: On a Deployment: what the compiled cache was filled for, see `desired.precompile`.
+COMPILED_ANNOTATION: Final = "vinoserve.dev/compiled"
 #: On what we apply: digest of what was rendered, so that a field that is rendered no more is noticed.
 RENDERED_ANNOTATION: Final = "vinoserve.dev/rendered"
 
 
 def make_selector(name: str) -> dict[str, str]:
     """Labels that select the pods of the InferenceService `name` within its namespace."""
-    return {"app.kubernetes.io/name": "inferenceservice", INSTANCE_LABEL: name}
+    return {NAME_LABEL: "inferenceservice", INSTANCE_LABEL: name}
 
 
 def make_labels(name: str) -> dict[str, str]:
     return make_selector(name) | MANAGED_LABELS
+
+
+def make_compile_labels(name: str) -> dict[str, str]:
+    """Labels of the pods of the Job that compiles: no selector of the model pods fits them."""
+    return make_labels(name) | {NAME_LABEL: COMPILE_NAME}
 
 
 def make_label_selector(labels: dict[str, str]) -> str:

@@ -53,6 +53,12 @@ def seal(made: dict[str, Any]) -> dict[str, Any]:
     return {**made, "metadata": {**metadata, "annotations": {RENDERED_ANNOTATION: digest}}}
 
 
+def annotate(made: dict[str, Any], annotations: dict[str, str]) -> dict[str, Any]:
+    """The sealed object with annotations beside its seal, which says nothing of them."""
+    metadata = made["metadata"]
+    return {**made, "metadata": {**metadata, "annotations": metadata["annotations"] | annotations}}
+
+
 def make_json(value: object) -> str:
     """A document that people read in a ConfigMap: ASCII, always in the same order."""
     return json.dumps(value, allow_nan=False, sort_keys=True, indent=2) + "\n"

@@ -6,7 +6,7 @@ from vinoserve_api.conditions import FailureReason, ProgressReason
 from vinoserve_api.device import parse_target
 from vinoserve_api.v1alpha1 import InferenceService
 from vinoserve_operator.status.conditions import Verdict
-from vinoserve_operator.status.pods import Diagnosis, PodView
+from vinoserve_operator.status.pods import Diagnosis, PodView, find_released
 
 
 def judge_device(
@@ -34,7 +34,9 @@ def judge_device(
             f"pod {silent.name} is ready and doesn't say what it runs on: "
             f"{silent.unreachable or 'no report yet'}; the operator must reach port 8002 of the pods",
         )
-    return Verdict("True", ProgressReason.ON_REQUESTED_DEVICE, _describe(service, ready))
+    released = find_released(ready)
+    rest = f"; released since {released}, until the next request" if released else ""
+    return Verdict("True", ProgressReason.ON_REQUESTED_DEVICE, _describe(service, ready) + rest)
 
 
 def _fell_back(service: InferenceService | None, pod: PodView) -> Verdict:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from vinoserve_api.conditions import ConditionType, ProgressReason
+from vinoserve_api.conditions import ConditionType, ProgressReason, ScalingReason
 from vinoserve_api.v1alpha1 import GROUP, Condition
 
 #: What is False for these reasons is on its way, or as the user wants it.
@@ -20,6 +20,8 @@ _NORMAL: Final = frozenset(ProgressReason) - {
 #: ModelReady and DeviceReady tell the reasons; of these it matters that they turn.
 _TURNS: Final = {ConditionType.READY}
 _QUIET: Final = {ConditionType.RECONCILING, ConditionType.STALLED}
+#: Comes and goes with every start of a pod; the HorizontalPodAutoscaler has events of its own.
+_PASSING: Final = {ScalingReason.METRICS_UNAVAILABLE}
 
 
 def make_events(
@@ -43,7 +45,9 @@ def make_events(
 
 
 def _is_news(condition: Condition, status: str, reason: str) -> bool:
-    if condition.type in _QUIET or condition.status == "Unknown":
+    if condition.type in _QUIET or condition.status == "Unknown" or condition.reason in _PASSING:
+        return False
+    if ProgressReason.IDLE in (condition.reason, reason) and condition.status == status:
         return False
     if condition.type in _TURNS:
         return condition.status != status and (status, condition.status) != ("Unknown", "False")

@@ -7,7 +7,14 @@ from typing import Any, Final
 
 from vinoserve_api.conditions import FailureReason, ProgressReason
 from vinoserve_api.contract import RuntimeFailure, RuntimeReport, read_termination_message
-from vinoserve_operator.desired.names import CONFIG_ANNOTATION, FETCH, IMAGE_VOLUME, SERVE
+from vinoserve_operator.desired.names import (
+    COMPILE_NAME,
+    CONFIG_ANNOTATION,
+    FETCH,
+    IMAGE_VOLUME,
+    NAME_LABEL,
+    SERVE,
+)
 
 Object = Mapping[str, Any]
 
@@ -64,6 +71,8 @@ _PHASES: Final = {
     "Comparing": (ProgressReason.COMPARING, "the device's results are being compared with the CPU's"),
     "WarmingUp": (ProgressReason.WARMING_UP, "the first inferences are being run"),
     "Ready": (ProgressReason.WARMING_UP, "the model is loaded, the pod is about to be ready"),
+    "Idle": (ProgressReason.IDLE, "the model is let go of until the next request"),
+    "Reloading": (ProgressReason.RELOADING, "the model is loaded again, for a request that waits"),
     "Draining": (ProgressReason.DRAINING, "the pod answers its last requests and ends"),
     "Failed": (ProgressReason.CRASH_LOOP, "the server failed and ends"),
 }
@@ -99,8 +108,19 @@ class PodView:
         return str(self.pod["metadata"]["name"])
 
     @property
+    def compiles(self) -> bool:
+        """It is a Job's, that compiles for the pods to come, and no replica."""
+        labels = self.pod["metadata"].get("labels") or {}
+        return labels.get(NAME_LABEL) == COMPILE_NAME
+
+    @property
     def node(self) -> str | None:
         return (self.pod.get("spec") or {}).get("nodeName")
+
+    @property
+    def released_at(self) -> str | None:
+        """Since when it holds no compiled model, as nobody asked (`spec.idle`)."""
+        return self.report.idle.released_at if self.report and self.report.idle else None
 
     @property
     def groups(self) -> Sequence[int]:
@@ -128,8 +148,10 @@ class PodView:
 
     def diagnose(self) -> Diagnosis | None:
         """None for a ready pod."""
-        if self.ready:
-            return None
+        return None if self.ready else self.diagnose_start()
+
+    def diagnose_start(self) -> Diagnosis:
+        """What it does, or what ails it, on the way to ready."""
         status = self.pod.get("status") or {}
         for condition in _conditions(self.pod):
             if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
@@ -156,6 +178,12 @@ class PodView:
         if report.failure:
             return _failed(report.failure, device=True)
         return Diagnosis(*_PHASES[report.phase])
+
+
+def find_released(pods: Sequence[PodView]) -> str | None:
+    """Since when none of them holds a compiled model; None where one does, or there is none."""
+    times = [pod.released_at for pod in pods]
+    return max((time for time in times if time), default=None) if all(times) else None
 
 
 def _conditions(pod: Object) -> Sequence[Object]:

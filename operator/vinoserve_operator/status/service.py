@@ -12,8 +12,10 @@ from vinoserve_operator.desired.names import make_label_selector, make_selector,
 from vinoserve_operator.status.conditions import Verdict, cut, make_condition
 from vinoserve_operator.status.devices import judge_device
 from vinoserve_operator.status.groups import explain_groups
-from vinoserve_operator.status.pods import Diagnosis, PodView
+from vinoserve_operator.status.pods import Diagnosis, PodView, find_released
+from vinoserve_operator.status.precompile import Precompiling
 from vinoserve_operator.status.rollout import Rollout
+from vinoserve_operator.status.scaling import judge_scaling
 
 _MAX_PODS: Final = 20
 
@@ -26,6 +28,10 @@ class Acceptance:
     message: str
     service: InferenceService | None = None
     config: str | None = None
+
+
+Worst = tuple[PodView | None, Diagnosis]
+"""What to speak of where not all is well; None in the place of a pod: the Job that compiles before there is one."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,12 @@ class Look:
 
     class_troubles: Sequence[str] = ()
     """What is wrong with AcceleratorClasses that the service uses."""
+
+    autoscaler: Mapping[str, Any] | None = None
+    """Its HorizontalPodAutoscaler."""
+
+    precompiling: Precompiling | None = None
+    """The Job that its Deployment waits for."""
 
     live: Sequence[PodView] = field(init=False, default=())
 
@@ -97,9 +109,7 @@ def make_service_status(look: Look) -> InferenceServiceStatus:
     )
 
 
-def _judge(
-    look: Look, rollout: Rollout, worst: tuple[PodView, Diagnosis] | None
-) -> dict[ConditionType, Verdict]:
+def _judge(look: Look, rollout: Rollout, worst: Worst | None) -> dict[ConditionType, Verdict]:
     acceptance = look.acceptance
     accepted = Verdict(
         "True" if acceptance.service else "False",
@@ -112,7 +122,7 @@ def _judge(
     stuck = not acceptance.service or rollout.refusal is not None or (worst is not None and worst[1].stuck)
     stalled = ready.status != "True" and stuck
     moving = ready.status != "True" and not stalled and not _rests(look)
-    return {
+    verdicts = {
         ConditionType.ACCEPTED: accepted,
         ConditionType.MODEL_READY: model,
         ConditionType.DEVICE_READY: device,
@@ -126,6 +136,8 @@ def _judge(
             ready.message if stalled else "nothing is in the way",
         ),
     }
+    scaling = acceptance.service and judge_scaling(acceptance.service, look.autoscaler, ready=rollout.ready)
+    return verdicts | ({ConditionType.SCALING_ACTIVE: scaling} if scaling else {})
 
 
 def _rests(look: Look) -> bool:
@@ -144,7 +156,7 @@ def _wants_none(service: InferenceService) -> Verdict | None:
     return None
 
 
-def _judge_model(look: Look, rollout: Rollout, worst: tuple[PodView, Diagnosis] | None) -> Verdict:
+def _judge_model(look: Look, rollout: Rollout, worst: Worst | None) -> Verdict:
     acceptance = look.acceptance
     if acceptance.service is None:
         serving = sum(pod.ready for pod in look.live)
@@ -157,8 +169,10 @@ def _judge_model(look: Look, rollout: Rollout, worst: tuple[PodView, Diagnosis] 
     if resting:
         return resting
     ready = [pod for pod in look.current if pod.ready]
-    if worst and worst[0].config == acceptance.config and (worst[1].stuck or not ready):
+    if worst and _is_current(look, worst[0]) and (worst[1].stuck or look.precompiling or not ready):
         return Verdict("False", worst[1].reason, _blame(*worst))
+    if released := find_released(ready):
+        return Verdict("True", ProgressReason.IDLE, f"{_count(len(ready))} ready; {_describe_rest(released)}")
     if ready:
         return Verdict("True", ProgressReason.LOADED, f"served by {_count(len(ready))}")
     if rollout.refusal:
@@ -167,7 +181,7 @@ def _judge_model(look: Look, rollout: Rollout, worst: tuple[PodView, Diagnosis] 
 
 
 def _judge_ready(
-    look: Look, rollout: Rollout, worst: tuple[PodView, Diagnosis] | None, model: Verdict, device: Verdict
+    look: Look, rollout: Rollout, worst: Worst | None, model: Verdict, device: Verdict
 ) -> Verdict:
     """True for this very generation only, on every replica, and never on a device that wasn't agreed to."""
     acceptance = look.acceptance
@@ -181,8 +195,9 @@ def _judge_ready(
         return resting
     if rollout.refusal and rollout.ready < service.spec.replicas:
         return rollout.refusal
-    if worst and (worst[1].stuck or model.status != "True"):
-        return Verdict("False", worst[1].reason, _blame(*worst))
+    if worst and (worst[1].stuck or look.precompiling or model.status != "True"):
+        message = _blame(*worst) + _advise(service, rollout, worst[1]) + _say_what_serves(look, rollout)
+        return Verdict("False", worst[1].reason, message)
     ready = sum(pod.ready for pod in look.current)
     if not rollout.is_complete(service.spec.replicas) or ready < service.spec.replicas:
         return Verdict(
@@ -197,11 +212,40 @@ def _judge_ready(
     if device.status == "Unknown" or (device.status == "False" and policy == "Fail"):
         return Verdict(device.status, device.reason, device.message)
     where = f"; {device.message}" if device.reason == FailureReason.FELL_BACK_TO_CPU else ""
+    if released := find_released([pod for pod in look.current if pod.ready]):
+        return Verdict(
+            "True", ProgressReason.IDLE, f"{_count(ready)} ready; {_describe_rest(released)}{where}"
+        )
     return Verdict("True", ProgressReason.READY, f"{_count(ready)} ready{where}")
 
 
-def _find_worst(look: Look) -> tuple[PodView, Diagnosis] | None:
-    """The pod to speak of: a stuck one before one on its way, this generation before the last."""
+def _describe_rest(released_at: str) -> str:
+    return f"nobody asks, so the model is let go of since {released_at}; the next request waits until it is loaded again"
+
+
+def _advise(service: InferenceService, rollout: Rollout, diagnosis: Diagnosis) -> str:
+    """An autoscaler asks for pods that a cluster without room never gets."""
+    if diagnosis.reason != ProgressReason.UNSCHEDULABLE or not service.spec.autoscaling or not rollout.ready:
+        return ""
+    return "; add nodes, or lower spec.autoscaling.maxReplicas to what there is room for"
+
+
+def _say_what_serves(look: Look, rollout: Rollout) -> str:
+    serving = sum(pod.ready for pod in look.live)
+    if serving:
+        return f"; {_count(serving)} {'goes' if serving == 1 else 'go'} on serving"
+    if rollout.replacing and rollout.old_first:
+        return (
+            "; nothing serves: the old pods went first, because accelerators are exclusive or "
+            "spec.rollout.strategy is Recreate"
+        )
+    return ""
+
+
+def _find_worst(look: Look) -> Worst | None:
+    """The pod to speak of: a stuck one before one on its way, this generation before the last; None: a Job's."""
+    if look.precompiling is not None:
+        return None, look.precompiling.diagnose(serving=any(pod.ready for pod in look.live))
     ailing = [(pod, _explain(look, pod, found)) for pod in look.live if (found := pod.diagnose())]
     return min(ailing, key=lambda a: (not a[1].stuck, a[0].config != look.acceptance.config), default=None)
 
@@ -217,8 +261,12 @@ def _explain(look: Look, pod: PodView, found: Diagnosis) -> Diagnosis:
     return replace(found, message="; ".join((found.message, *more))) if more else found
 
 
-def _blame(pod: PodView, diagnosis: Diagnosis) -> str:
-    return f"pod {pod.name}: {diagnosis.message}"
+def _is_current(look: Look, pod: PodView | None) -> bool:
+    return pod is None or pod.config == look.acceptance.config
+
+
+def _blame(pod: PodView | None, diagnosis: Diagnosis) -> str:
+    return diagnosis.message if pod is None else f"pod {pod.name}: {diagnosis.message}"
 
 
 def _count(pods: int) -> str:
@@ -236,6 +284,7 @@ def _make_pod(pod: PodView) -> PodStatus:
         node=pod.node,
         ready=pod.ready,
         execution_devices=pod.report.execution_devices if pod.report else (),
+        released_at=pod.released_at,
         startup=_round(pod.report) if pod.report and pod.ready else None,
     )
 
@@ -247,18 +296,17 @@ def _round(report: RuntimeReport) -> Startup:
     )
 
 
-def _make_failure(
-    worst: tuple[PodView, Diagnosis] | None, before: Mapping[str, Any] | None, now: str
-) -> Failure | None:
+def _make_failure(worst: Worst | None, before: Mapping[str, Any] | None, now: str) -> Failure | None:
     """What went wrong, while it is wrong; a repetition of the same (the next crash) changes nothing."""
     if worst is None or not worst[1].failed:
         return None
-    pod, found = worst
+    pod = worst[0].name if worst[0] else None
+    found = worst[1]
     message = cut(found.message)
     same = before and (before.get("reason"), before.get("message")) == (found.reason, message)
-    if before and same and before.get("pod") == pod.name:
+    if before and same and before.get("pod") == pod:
         return Failure.load(before)
-    return Failure(reason=found.reason, message=message, pod=pod.name, time=found.time or now)
+    return Failure(reason=found.reason, message=message, pod=pod, time=found.time or now)
 
 
 def _gather(lists: Iterable[Iterable[str]]) -> tuple[str, ...]:

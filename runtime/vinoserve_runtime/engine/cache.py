@@ -29,7 +29,8 @@ from vinoserve_runtime.engine.locks import FileLock, lock_alone, lock_shared
 _KEY: Final = re.compile(r"[0-9a-f]{32}")
 _STORED: Final = re.compile(r"(?P<name>[^/]+\.(blob|cl_cache))\.(?P<digest>[0-9a-f]{32})")
 _KERNEL: Final = ".cl_cache"
-_SETTLED_SECONDS: Final = 1.0
+SETTLED_SECONDS: Final = 1.0
+"""After which nothing more is written to a kernel."""
 _SECTOR: Final = 512
 _ATTEMPTS: Final = 5
 
@@ -79,6 +80,11 @@ class CacheUse:
     @property
     def entry(self) -> Path:
         return self.cache.root / self.key
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the cache has a compiled model, for the next."""
+        return any(not stored.stem.endswith(_KERNEL) for stored in _list_stored(self.entry))
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:
@@ -267,7 +273,7 @@ def _is_whole(path: Path) -> bool:
     if path.suffix != _KERNEL:
         return True
     facts = path.stat()
-    return facts.st_size % _SECTOR != 0 and time.time() - facts.st_mtime > _SETTLED_SECONDS
+    return facts.st_size % _SECTOR != 0 and time.time() - facts.st_mtime > SETTLED_SECONDS
 
 
 def _digest(path: Path) -> str:

@@ -96,6 +96,11 @@ class CompiledModel:
     def cache_warnings(self) -> tuple[str, ...]:
         return () if self.cache is None else tuple(self.cache.warnings)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the next start finds it in the cache."""
+        return self.cache_hit is True or (self.cache is not None and self.cache.is_kept)
+
     def keep(self) -> None:
         """Put into the cache what OpenVINO has compiled by now: not before AUTO has settled on its device."""
         if self.cache is not None and not is_standing_in(

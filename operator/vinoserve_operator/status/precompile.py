@@ -1,0 +1,57 @@
+"""What the Job that compiles a model before its pods are replaced does, or what ails it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from vinoserve_api.conditions import ProgressReason
+from vinoserve_operator.status.pods import Diagnosis, PodView
+
+_FREE_A_DEVICE: Final = "; the pods that serve hold the devices: free one, or let those go first with spec.rollout.strategy: Recreate"
+
+
+@dataclass(frozen=True)
+class Precompiling:
+    """The Job as it is, and its pods; new pods of the service wait for it."""
+
+    job: Mapping[str, Any]
+    pods: Sequence[PodView] = ()
+    exclusive: bool = False
+    """A unit of its devices serves one pod."""
+
+    @property
+    def name(self) -> str:
+        return str(self.job["metadata"]["name"])
+
+    @property
+    def pod(self) -> PodView | None:
+        """The newest: the one before has failed."""
+        return max(self.pods, key=lambda pod: (pod.created, pod.name), default=None)
+
+    def diagnose(self, *, serving: bool) -> Diagnosis:
+        """`serving`: whether pods of an older generation do."""
+        failed = self._find_failure()
+        found = self._diagnose_pod()
+        if failed is not None:
+            if not found.failed:
+                found = Diagnosis(ProgressReason.CRASH_LOOP, str(failed.get("message") or "it failed"))
+            message = f"{found.message}; to try again as it is: kubectl delete job {self.name}"
+            found = replace(found, message=message, stuck=True)
+        elif found.reason == ProgressReason.UNSCHEDULABLE and self.exclusive and serving:
+            found = replace(found, message=found.message + _FREE_A_DEVICE)
+        elif not found.failed:
+            found = replace(found, reason=ProgressReason.PRECOMPILING)
+        return replace(found, message=f"Job {self.name}: {found.message}")
+
+    def _find_failure(self) -> Mapping[str, Any] | None:
+        conditions = (self.job.get("status") or {}).get("conditions") or ()
+        return next((c for c in conditions if c.get("type") == "Failed" and c.get("status") == "True"), None)
+
+    def _diagnose_pod(self) -> Diagnosis:
+        pod = self.pod
+        if pod is None:
+            hint = "it has no pod yet; where that stays so, kubectl describe job says what refuses it"
+            return Diagnosis(ProgressReason.PRECOMPILING, hint)
+        if (pod.pod.get("status") or {}).get("phase") == "Succeeded":
+            return Diagnosis(ProgressReason.PRECOMPILING, "the model is compiled")
+        return pod.diagnose_start()
