@@ -16,7 +16,12 @@ from tests.operator.fakes.running import (
     settle,
 )
 from tests.operator.fakes.workloads import Workloads
-from vinoserve_operator.kinds import INFERENCE_SERVICE, JOB, POD_DISRUPTION_BUDGET, RESOURCE_CLAIM_TEMPLATE
+from vinoserve_operator.kinds import (
+    HORIZONTAL_POD_AUTOSCALER,
+    INFERENCE_SERVICE,
+    JOB,
+    RESOURCE_CLAIM_TEMPLATE,
+)
 
 ROLES = Path(__file__).parents[2] / "charts/vinoserve/templates/rbac.yaml"
 RULE = re.compile(
@@ -58,8 +63,11 @@ async def used(api: ApiServer, workloads: Workloads, kubeconfig: Path) -> set[tu
             api.put(make_service(targetDevice="GPU"))
             await eventually(lambda: condition(api, "Ready").get("status") == "True", api)
             found = api.get(INFERENCE_SERVICE, "default", "resnet")
-            api.put({**found, "spec": {**found["spec"], "replicas": 2}})
-            await eventually(lambda: bool(api.gather(POD_DISRUPTION_BUDGET)), api)
+            averaged = {"type": "AverageValue", "averageValue": "500m"}
+            metric = {"type": "Resource", "resource": {"name": "cpu", "target": averaged}}
+            scaled = {"maxReplicas": 2, "metrics": [metric]}
+            api.put({**found, "spec": {**found["spec"], "autoscaling": scaled}})
+            await eventually(lambda: bool(api.gather(HORIZONTAL_POD_AUTOSCALER)), api)
             api.put({**found, "spec": {**found["spec"], "hints": {"performanceMode": "LATENCY"}}})
             await eventually(lambda: ("list", "apps", "replicasets") in api.verbs, api)
             api.put({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "node-1"}, "status": {}})
