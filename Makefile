@@ -5,7 +5,7 @@ PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## List the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
 
 setup: ## Install what the project needs into .venv (Python 3.11 or newer is all it takes)
 	@tools/setup
@@ -19,6 +19,13 @@ demo-down: setup ## Take the demo's cluster away, without a trace
 test: setup check cluster-images test-servers ## Run every test
 	$(PY) -m pytest -m 'not cluster' -n 2 --dist worksteal
 	$(PY) -m pytest -m cluster
+
+bench: setup ## vinoserve beside its peers and the limits, 20 minutes [MODEL=FILE] [CLUSTER=1] [KEEP=1]
+	@$(PY) -m benchmarks run $(if $(MODEL),--model $(MODEL)) $(if $(KEEP),--keep)
+	@$(if $(CLUSTER),$(PY) -m benchmarks cluster $(if $(KEEP),--keep))
+
+bench-smoke: setup ## Every part of the benchmarks once and shortly: for whether they work
+	@$(PY) -m benchmarks run --smoke
 
 soak: setup cluster-images test-servers ## The long forms of the tests: floods, fuzzing, fleets
 	VINOSERVE_SOAK=1 $(PY) -m pytest tests/robustness tests/runtime/rest
@@ -43,4 +50,4 @@ cluster-images: setup
 test-servers: setup
 	@$(PY) -m tools.servers
 
-.PHONY: help setup demo demo-down test soak check generate lock cluster-images test-servers
+.PHONY: help setup demo demo-down test bench bench-smoke soak check generate lock cluster-images test-servers
