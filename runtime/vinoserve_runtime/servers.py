@@ -60,7 +60,7 @@ class Servers:
         )
 
     async def start_grpc(self) -> None:
-        """While the model is compiled: grpcio takes a moment to import. Raises as `start` does."""
+        """While the model is compiled: protobuf takes a moment to import. Raises as `start` does."""
         settings, host = self._settings, self._settings.host or None
         grpc = await asyncio.to_thread(import_module, "vinoserve_runtime.grpc")
         self.grpc_port = await self._listen(

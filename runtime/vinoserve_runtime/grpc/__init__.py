@@ -1,4 +1,4 @@
-"""gRPC: the Open Inference Protocol on grpcio, on whichever event loop runs."""
+"""gRPC: the Open Inference Protocol on whichever event loop runs."""
 
 from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.grpc.server import Server

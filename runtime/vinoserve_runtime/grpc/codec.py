@@ -8,8 +8,10 @@ from typing import Any, Final
 import numpy as np
 
 from vinoserve_runtime.grpc import open_inference_grpc_pb2 as pb
+from vinoserve_runtime.grpc.messages import Message
 from vinoserve_runtime.grpc.methods import read
-from vinoserve_runtime.grpc.wire import split_raw
+from vinoserve_runtime.grpc.wire import make_field, split_raw
+from vinoserve_runtime.http2.outlet import Buffer
 from vinoserve_runtime.protocol.errors import InvalidRequestError
 from vinoserve_runtime.protocol.infer import UNSUPPORTED_PARAMETERS
 from vinoserve_runtime.protocol.raw import array_from_raw, raw_from_array
@@ -32,13 +34,20 @@ CONTENTS: Final[dict[str, tuple[str, np.dtype[Any]]]] = {
 }
 """The field of InferTensorContents that a datatype travels in, and what it holds. FP16 and BF16 have none."""
 
+MAX_KNOWN: Final = 64
+"""Shapes of responses."""
+SMALL_BYTES: Final = 16 << 10
+"""So little is copied sooner than it is looked at where it is."""
+_RAW_OUTPUT_CONTENTS: Final = 6
+"""ModelInferResponse.raw_output_contents"""
+
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """What a request says beside its tensors."""
 
     id: str
-    outputs: Sequence[int]
+    outputs: tuple[int, ...]
     """Their indices in the signature, in the order in which they were asked for."""
 
 
@@ -49,15 +58,15 @@ class Request:
     """Its raw_input_contents, which `message` may be without."""
 
 
-def read_request(message: bytes) -> Request:
+def read_request(message: Message) -> Request:
     """Raises InvalidRequestError where it is none."""
     rest, raws = split_raw(message)
     request = read(pb.ModelInferRequest, rest)
     return Request(request, raws or request.raw_input_contents)
 
 
-def decode(signature: Signature, given: Request) -> tuple[Envelope, list[Array]]:
-    """The arrays are in the model's order. Raises InvalidRequestError naming what is wrong."""
+def decode(signature: Signature, given: Request) -> tuple[Envelope, list[int], list[Array]]:
+    """Beside the envelope: which of the model's inputs came in which order, and arrays in the model's order. Raises InvalidRequestError naming what is wrong."""
     request, raws = given.message, given.raws
     _check_parameters("the request", request.parameters)
     if raws and len(raws) != len(request.inputs):
@@ -81,19 +90,52 @@ def decode(signature: Signature, given: Request) -> tuple[Envelope, list[Array]]
             raise InvalidRequestError(f"{where} has contents beside raw_input_contents; send one of them")
         else:
             tensors[index] = array_from_raw(where, info.datatype, shape, memoryview(raws[position]))
-    return Envelope(request.id, _read_outputs(signature, request.outputs)), signature.in_order(tensors)
+    envelope = Envelope(request.id, _read_outputs(signature, request.outputs))
+    return envelope, list(tensors), signature.in_order(tensors)
 
 
-def encode(
-    name: str, version: str, signature: Signature, envelope: Envelope, results: Sequence[Array]
-) -> pb.ModelInferResponse:
-    """The response to a request; `results` has an array per output of the model, in the model's order."""
-    response = pb.ModelInferResponse(model_name=name, model_version=version, id=envelope.id)
-    for index in envelope.outputs:
-        info, values = signature.outputs[index], results[index]
-        response.outputs.add(name=info.name, datatype=info.datatype, shape=values.shape)
-        response.raw_output_contents.append(bytes(raw_from_array(info.datatype, values)))
-    return response
+class Encoder:
+    """Of one model's responses. What comes before a response's tensors is worked out once for each of their shapes."""
+
+    def __init__(self, name: str, version: str, signature: Signature) -> None:
+        self._name = name
+        self._version = version
+        self._signature = signature
+        self._has_strings = any(info.datatype == "BYTES" for info in signature.outputs)
+        self._known: dict[Any, list[bytes]] = {}
+
+    def encode(self, envelope: Envelope, results: Sequence[Array]) -> list[Buffer]:
+        """The response to a request; `results` has an array per output of the model, in the model's order."""
+        if envelope.id or self._has_strings:
+            raws = [
+                raw_from_array(self._signature.outputs[index].datatype, results[index])
+                for index in envelope.outputs
+            ]
+            starts = self._make_starts(envelope, results, list(map(len, raws)))
+            return [piece for pair in zip(starts, raws, strict=True) for piece in pair]
+        key = (envelope.outputs, *[results[index].shape for index in envelope.outputs])
+        known = self._known.get(key)
+        if known is None:
+            sizes = [results[index].nbytes for index in envelope.outputs]
+            known = self._make_starts(envelope, results, sizes)
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[key] = known
+        pieces: list[Buffer] = []
+        for start, index in zip(known, envelope.outputs, strict=True):
+            values = results[index]
+            small = values.nbytes <= SMALL_BYTES
+            pieces += (start, values.tobytes() if small else raw_from_array("", values))
+        return pieces
+
+    def _make_starts(self, envelope: Envelope, results: Sequence[Array], sizes: Sequence[int]) -> list[bytes]:
+        """What comes before each tensor's bytes; all the rest of the response before the first's."""
+        response = pb.ModelInferResponse(model_name=self._name, model_version=self._version, id=envelope.id)
+        for index in envelope.outputs:
+            info = self._signature.outputs[index]
+            response.outputs.add(name=info.name, datatype=info.datatype, shape=results[index].shape)
+        starts = [make_field(_RAW_OUTPUT_CONTENTS, size) for size in sizes]
+        return [response.SerializeToString() + starts[0], *starts[1:]]
 
 
 def array_from_contents(
@@ -129,7 +171,7 @@ def array_from_contents(
 
 def _read_outputs(
     signature: Signature, outputs: Iterable[pb.ModelInferRequest.InferRequestedOutputTensor]
-) -> Sequence[int]:
+) -> tuple[int, ...]:
     wanted: dict[int, None] = {}
     for output in outputs:
         index = signature.output_index(output.name)
@@ -138,7 +180,7 @@ def _read_outputs(
             raise InvalidRequestError(f"{where} is asked for twice")
         _check_parameters(where, output.parameters)
         wanted[index] = None
-    return list(wanted) or range(len(signature.outputs))
+    return tuple(wanted) or tuple(range(len(signature.outputs)))
 
 
 def _check_parameters(where: str, parameters: Mapping[str, pb.InferParameter]) -> None:

@@ -2,14 +2,12 @@
 
 import asyncio
 from contextlib import suppress
-from typing import Any, Final
-
-import grpc
-import grpc.aio
-from grpc_health.v1.health_pb2 import DESCRIPTOR, HealthCheckRequest, HealthCheckResponse
+from typing import Final
 
 from vinoserve_runtime.dataplane import Dataplane
-from vinoserve_runtime.grpc.methods import Methods, read
+from vinoserve_runtime.grpc.health_pb2 import DESCRIPTOR, HealthCheckRequest, HealthCheckResponse
+from vinoserve_runtime.grpc.messages import Message
+from vinoserve_runtime.grpc.methods import Dialogue, Pieces, Streaming, Unary, read
 from vinoserve_runtime.grpc.service import SERVICE
 from vinoserve_runtime.protocol.errors import InvalidRequestError, ModelNotFoundError
 
@@ -20,46 +18,39 @@ LOOK_SECONDS: Final = 0.5
 class Health:
     """Of the server (`""`) and of its one service, which are alike."""
 
-    def __init__(self, dataplane: Dataplane, methods: Methods) -> None:
+    def __init__(self, dataplane: Dataplane) -> None:
         self._dataplane = dataplane
-        self._methods = methods
         self._closing = asyncio.Event()
 
-    def make_handler(self) -> grpc.GenericRpcHandler:
-        return grpc.method_handlers_generic_handler(
-            HEALTH,
-            {
-                "Check": self._methods.unary("health", self._check),
-                "Watch": self._methods.stream(self._watch),
-            },
-        )
+    def methods(self) -> dict[str, Unary | Streaming]:
+        return {"Check": Unary("health", self._check), "Watch": Streaming(self._watch)}
 
     def close(self) -> None:
         """Ends the watches, for which the server would wait."""
         self._closing.set()
 
-    async def _check(self, message: bytes) -> HealthCheckResponse:
+    def _check(self, message: Message) -> Pieces:
         status = self._status(read(HealthCheckRequest, message).service)
         if status == HealthCheckResponse.SERVICE_UNKNOWN:
             raise ModelNotFoundError(f'no such service; there are "" and "{SERVICE}"')
-        return HealthCheckResponse(status=status)
+        return [HealthCheckResponse(status=status).SerializeToString()]
 
-    async def _watch(self, context: Any) -> None:
-        message = await context.read()
-        if message is grpc.aio.EOF:
+    async def _watch(self, dialogue: Dialogue) -> None:
+        came = await dialogue.read()
+        if came is None:
             raise InvalidRequestError("the request has no message")
-        service = read(HealthCheckRequest, message).service
+        service = read(HealthCheckRequest, came[0]).service
         said = None
         while not self._closing.is_set():
             status = self._status(service)
             if status != said:
-                await context.write(HealthCheckResponse(status=status).SerializeToString())
+                await dialogue.write(HealthCheckResponse(status=status).SerializeToString())
                 said = status
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), LOOK_SECONDS)
 
-    def _status(self, service: str) -> int:
+    def _status(self, service: str) -> HealthCheckResponse.ServingStatus:
         if service not in {"", SERVICE}:
-            return int(HealthCheckResponse.SERVICE_UNKNOWN)
+            return HealthCheckResponse.SERVICE_UNKNOWN
         ready = self._dataplane.ready
-        return int(HealthCheckResponse.SERVING if ready else HealthCheckResponse.NOT_SERVING)
+        return HealthCheckResponse.SERVING if ready else HealthCheckResponse.NOT_SERVING

@@ -23,7 +23,7 @@ BODIES = 50_000 if SOAK else 1_500
 CONNECTIONS = 10_000 if SOAK else 300
 
 SERVICE = "/inference.GRPCInferenceService"
-CODES = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED"}
+CODES = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED"}
 INPUTS = [
     tensor("x", "FP32", (1, 3), -1),
     tensor("n", "INT8", -1),
@@ -61,7 +61,7 @@ def raw() -> ModelInferRequest:
 
 
 class Errors(logging.Handler):
-    """What grpcio and the server log as errors: nothing that clients send is one."""
+    """What the server logs as errors: nothing that clients send is one."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

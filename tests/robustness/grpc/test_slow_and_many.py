@@ -114,7 +114,6 @@ def test_huge_declared_tensors_cost_nothing(shape: list[int]) -> None:
 
 
 def test_a_message_said_to_be_a_gigabyte_is_refused_at_once() -> None:
-    """grpcio itself takes a tenth of a second to say so."""
     lie = http2.frame(http2.DATA, 0, 1, http2.message(b"x", length=1 << 30))
     seconds = []
     with serving(make_adder()) as server:
@@ -125,7 +124,7 @@ def test_a_message_said_to_be_a_gigabyte_is_refused_at_once() -> None:
                 client.sendall(lie)
                 wait_for(lambda client=client: is_over(client))
                 seconds.append(time.perf_counter() - began)
-        assert min(seconds) < 0.5
+        assert min(seconds) < 0.1
         assert psutil.Process().memory_info().rss - before < 16 << 20
         assert server.stub.ModelInfer(GOOD, timeout=60).outputs
 

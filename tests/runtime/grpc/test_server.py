@@ -1,6 +1,7 @@
 """Status codes, health, metadata, limits and the end of the server."""
 
 import asyncio
+import gzip
 import queue
 import socket
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ X = ModelInferRequest.InferInputTensor(
     name="x", datatype="FP32", shape=[1], contents=InferTensorContents(fp32_contents=[7])
 )
 REQUEST = ModelInferRequest(model_name="m", inputs=[X])
+GZIP = (("grpc-encoding", "gzip"),)
 
 
 def infer_error(server: Running, request: ModelInferRequest = REQUEST, **call: Any) -> tuple[str, str]:
@@ -228,6 +230,75 @@ def test_malformed_messages(adder: Running, message: bytes) -> None:
         adder.channel.unary_unary(METHOD)(message)
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert "malformed message" in caught.value.details()
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+@pytest.mark.parametrize("size", [1, 50_000])
+def test_compressed_messages(adder: Running, compression: grpc.Compression, size: int) -> None:
+    name = "x" * size
+    code, details = infer_error(adder, ModelInferRequest(model_name=name), compression=compression)
+    assert code == "NOT_FOUND"
+    assert f'no model "{name[:50]}' in details
+    assert adder.dataplane.room.free == adder.dataplane.room.size
+
+
+def raw_call(server: Running, frames: bytes) -> bytes:
+    """All that is answered to the bytes of a connection, until the stream is over."""
+    answer = b""
+    with socket.create_connection(("127.0.0.1", server.server.port), 60) as client:
+        client.sendall(frames)
+        while b"grpc-status" not in answer and (data := client.recv(1 << 16)):
+            answer += data
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("more", "message", "status", "details"),
+    [
+        ((), http2.message(b"x", compressed=1), 3, b"grpc-encoding doesn't say how"),
+        (GZIP, http2.message(b"no gzip", compressed=1), 3, b"not what grpc-encoding says"),
+        (GZIP, http2.message(gzip.compress(b"x")[:-1], compressed=1), 3, b"doesn't end where it should"),
+        (GZIP, http2.message(gzip.compress(b"x") + b"y", compressed=1), 3, b"doesn't end where it should"),
+        (GZIP, http2.message(gzip.compress(bytes(2 << 20)), compressed=1), 8, b"larger than maxRequestBytes"),
+        ((("grpc-encoding", "br"),), http2.message(b"x"), 12, b"identity, deflate and gzip are"),
+        ((), http2.message(b"x", compressed=2), 3, b"first byte must be 0 or 1"),
+        ((("grpc-timeout", "1x"),), http2.message(b"x"), 3, b"grpc-timeout must be"),
+    ],
+)
+def test_codings_and_timeouts_that_are_none(
+    adder: Running, more: Any, message: bytes, status: int, details: bytes
+) -> None:
+    answer = raw_call(
+        adder, http2.hello() + http2.headers(METHOD, *more) + http2.frame(http2.DATA, 1, 1, message)
+    )
+    assert b"grpc-status" + bytes([len(str(status))]) + str(status).encode() in answer
+    assert details in answer
+
+
+@pytest.mark.parametrize(
+    ("data", "details"),
+    [
+        (http2.message(b"x") * 2, b"more than one message"),
+        (http2.message(b"xy")[:-1], b"ends within its message"),
+        (b"\0\0", b"ends within its message"),
+    ],
+)
+def test_not_just_one_message(adder: Running, data: bytes, details: bytes) -> None:
+    answer = raw_call(adder, http2.hello() + http2.headers(METHOD) + http2.frame(http2.DATA, 1, 1, data))
+    assert details in answer
+
+
+def test_methods_that_are_not_there(adder: Running) -> None:
+    for path in ("/inference.GRPCInferenceService/Other", "/other", "/"):
+        with pytest.raises(grpc.RpcError) as caught:
+            adder.channel.unary_unary(path)(b"")
+        assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        assert path in caught.value.details()
+
+
+def test_details_in_any_language(adder: Running) -> None:
+    code, details = infer_error(adder, ModelInferRequest(model_name="müll %41\n⚡"))
+    assert (code, details) == ("NOT_FOUND", 'no model "müll %41\n⚡" here; this server has "m"')
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])

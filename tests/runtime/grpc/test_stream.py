@@ -20,7 +20,7 @@ from tests.runtime.grpc.serving import Running, serving
 from tests.runtime.rest.gate import Gate, make_limits
 from tests.runtime.rest.serving import LIMITS, FakeEngine, make_adder, tensor
 from tests.runtime.rest.waiting import wait_for
-from vinoserve_runtime.grpc import methods, stream
+from vinoserve_runtime.grpc import application, stream
 
 METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
 
@@ -224,7 +224,7 @@ def test_a_closing_server_ends_streams_when_they_are_answered(server: Running, g
 
 
 def test_so_many_streams(server: Running, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "MAX_STREAMS", 2)
+    monkeypatch.setattr(application, "MAX_STREAMS", 2)
     server.call(gate.open.set)
     streams = [Stream(server) for _ in range(2)]
     for one in streams:
