@@ -2,6 +2,7 @@
 
 import sys
 
+from tools.servers.autoscalers import build_autoscalers
 from tools.servers.build import build_servers
 from tools.toolbox.errors import run_main
 from tools.toolbox.progress import say
@@ -9,6 +10,7 @@ from tools.toolbox.progress import say
 
 def main() -> int:
     say(f"servers are in {build_servers().root}")
+    say(f"autoscalers are in {build_autoscalers().root}")
     return 0
 
 
