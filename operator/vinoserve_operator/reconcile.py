@@ -1,18 +1,18 @@
 """The loop's body: look at one object, write what differs, say how it is. Level-triggered: it never asks what happened."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
 
-from vinoserve_api.conditions import AcceptedReason, ClassConditionType, ClassReason
+from vinoserve_api.conditions import AcceptedReason
 from vinoserve_api.problem import InvalidObject
-from vinoserve_api.reading import read_class, read_service
-from vinoserve_api.v1alpha1 import AcceleratorClass, Condition, InferenceService
+from vinoserve_api.reading import read_service
+from vinoserve_api.v1alpha1 import Condition, InferenceService
+from vinoserve_operator.accelerators import Accelerators
 from vinoserve_operator.cluster import Cluster
 from vinoserve_operator.desired.children import Children, make_children
-from vinoserve_operator.desired.devices import Inventory, choose_classes
 from vinoserve_operator.desired.names import (
     CONFIG_ANNOTATION,
     INSTANCE_LABEL,
@@ -38,8 +38,6 @@ from vinoserve_operator.kinds import (
     HORIZONTAL_POD_AUTOSCALER,
     INFERENCE_SERVICE,
     JOB,
-    NAMESPACE,
-    NODE,
     POD,
     REPLICA_SET,
     RESOURCE_CLAIM_TEMPLATE,
@@ -51,17 +49,10 @@ from vinoserve_operator.kinds import (
 from vinoserve_operator.kube import Kube
 from vinoserve_operator.metrics import Metrics
 from vinoserve_operator.plan import find_superfluous, hold_back, is_complete, make_key, make_plan
-from vinoserve_operator.publications import Publications
 from vinoserve_operator.recorder import Recorder
 from vinoserve_operator.reports import Reports
-from vinoserve_operator.status.accelerator import (
-    ClassLook,
-    gather_render_groups,
-    make_class_status,
-    needs_published,
-)
+from vinoserve_operator.status.accelerator import make_class_status
 from vinoserve_operator.status.events import make_events
-from vinoserve_operator.status.groups import read_node_groups
 from vinoserve_operator.status.holdings import is_over, list_claim_templates
 from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.precompile import Precompiling
@@ -105,8 +96,7 @@ class Reconciler:
         self._image = image
         self._instance = instance
         self._now = now
-        self._publications = Publications(kube)
-        self._inventory: tuple[tuple[int, ...], Inventory] | None = None
+        self._accelerators = Accelerators(kube, cluster)
 
     async def __call__(self, ref: Ref) -> float | None:
         kind = ref.kind.name
@@ -159,8 +149,8 @@ class Reconciler:
                 acceptance,
                 deployment,
                 pods,
-                node_groups=self._gather_node_groups(pods),
-                class_troubles=self._gather_class_troubles(acceptance),
+                node_groups=self._accelerators.gather_node_groups(pods),
+                class_troubles=self._accelerators.gather_troubles(acceptance.service),
                 autoscaler=self._cluster.get(Ref(HORIZONTAL_POD_AUTOSCALER, ref.namespace, ref.name)),
                 precompiling=self._find_precompiling(ref, children, owned),
                 now=self._now(),
@@ -205,7 +195,7 @@ class Reconciler:
             service = read_service(raw)
             groups = self._find_groups(ref)
             children = make_children(
-                service, self._gather_inventory(), image=self._image, known_groups=groups
+                service, self._accelerators.gather_inventory(), image=self._image, known_groups=groups
             )
         except InvalidObject as error:
             problems = "; ".join(str(problem) for problem in error.problems)
@@ -217,26 +207,6 @@ class Reconciler:
             message = f"spec: vinoserve failed to render it, which is a bug of vinoserve: {error!r}"
             return Acceptance(AcceptedReason.NOT_RENDERABLE, message), None
         return Acceptance(AcceptedReason.VALID, _describe(service), service, children.config), children
-
-    def _gather_inventory(self) -> Inventory:
-        """Made anew when a class, a node or a namespace has changed."""
-        version = tuple(self._cluster.changes(kind) for kind in (ACCELERATOR_CLASS, NODE, NAMESPACE))
-        if self._inventory and self._inventory[0] == version:
-            return self._inventory[1]
-        classes: dict[str, AcceleratorClass] = {}
-        invalid: dict[str, str] = {}
-        for raw in self._cluster.gather(ACCELERATOR_CLASS):
-            try:
-                classes[raw["metadata"]["name"]] = read_class(raw)
-            except InvalidObject as error:
-                invalid[raw["metadata"]["name"]] = "; ".join(str(problem) for problem in error.problems)
-        nodes = self._cluster.gather(NODE)
-        groups = {name: gather_render_groups(c, nodes) for name, c in classes.items()}
-        namespaces = {
-            n["metadata"]["name"]: n["metadata"]["labels"] or {} for n in self._cluster.gather(NAMESPACE)
-        }
-        self._inventory = version, Inventory(classes, invalid, groups, namespaces)
-        return self._inventory[1]
 
     def _find_groups(self, ref: Ref) -> list[int]:
         """The groups that the Deployment gives its pods now."""
@@ -323,52 +293,15 @@ class Reconciler:
             elif known is not None:
                 self._cluster.drop(child.kind, known)
 
-    def _gather_node_groups(self, pods: Iterable[PodView]) -> dict[str, Sequence[int]]:
-        """Groups of the devices of the pods' nodes."""
-        names = {pod.node for pod in pods if pod.node}
-        return {name: read_node_groups(self._cluster.get(Ref(NODE, "", name))) for name in names}
-
-    def _gather_class_troubles(self, acceptance: Acceptance) -> list[str]:
-        """What the statuses of the AcceleratorClasses say that isn't as it should be."""
-        if acceptance.service is None:
-            return []
-        told: list[str] = []
-        for name in choose_classes(acceptance.service, self._gather_inventory()):
-            status = (self._cluster.get(Ref(ACCELERATOR_CLASS, "", name)) or {}).get("status") or {}
-            told += [
-                f"AcceleratorClass {name}: {condition['message']}"
-                for condition in status.get("conditions") or ()
-                if condition["type"] == ClassConditionType.READY
-                and condition["reason"] != ClassReason.AVAILABLE
-            ]
-        return told
-
     async def _reconcile_class(self, ref: Ref) -> float | None:
         """What pods hold, and what drivers publish, is looked at now and then: there are many, and they tell of themselves."""
         raw = self._cluster.get(ref)
         if raw is None or raw["metadata"].get("deletionTimestamp"):
             return None
-        inventory, nodes = self._gather_inventory(), self._cluster.gather(NODE)
-        accelerator = inventory.classes.get(ref.name)
-        published = None
-        if accelerator and needs_published(accelerator, nodes):
-            published = await self._publications.gather()
-        look = ClassLook(
-            raw,
-            accelerator,
-            inventory.invalid.get(ref.name, ""),
-            nodes,
-            self._cluster.gather(POD),
-            {
-                (r.namespace, r.name): self._cluster.get(r) or {}
-                for r in self._cluster.gather_refs(RESOURCE_CLAIM_TEMPLATE)
-            },
-            published,
-            self._now(),
-        )
+        look = await self._accelerators.look(raw, self._now())
         status = make_class_status(look)
         await self._apply_status(ref, raw, status.dump(), status.conditions)
-        return _CLASS_AGAIN_SECONDS if accelerator else None
+        return _CLASS_AGAIN_SECONDS if look.accelerator else None
 
     async def _apply_status(
         self, ref: Ref, raw: Object, status: Mapping[str, Any], conditions: tuple[Condition, ...]
