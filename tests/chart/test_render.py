@@ -81,7 +81,7 @@ def test_rights_end_at_the_watched_namespaces(render: Render) -> None:
         for rule in d["rules"]
     ]
     assert {resource for rule in rules for resource in rule["resources"]} == {
-        "acceleratorclasses", "acceleratorclasses/status", "namespaces", "nodes",
+        "acceleratorclasses", "acceleratorclasses/status", "deviceclasses", "namespaces", "nodes", "resourceslices",
     }  # fmt: skip
     bound = {
         d["metadata"]["namespace"]
