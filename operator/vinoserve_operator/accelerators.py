@@ -40,9 +40,14 @@ class Accelerators:
         self._published: Published | None = None
         self._asked = 0.0
 
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Of the inventory."""
+        return tuple(self._cluster.changes(kind) for kind in (ACCELERATOR_CLASS, NODE, NAMESPACE))
+
     def gather_inventory(self) -> Inventory:
         """Made anew when a class, a node or a namespace has changed."""
-        version = tuple(self._cluster.changes(kind) for kind in (ACCELERATOR_CLASS, NODE, NAMESPACE))
+        version = self.version
         if self._inventory and self._inventory[0] == version:
             return self._inventory[1]
         classes: dict[str, AcceleratorClass] = {}

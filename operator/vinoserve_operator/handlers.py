@@ -55,7 +55,21 @@ def _open(info: kopf.ConnectionInfo, sessions: list[aiohttp.ClientSession]) -> k
     )
 
 
+class _NoStorage(kopf.DiffBaseStorage):  # type: ignore[misc]
+    """Nothing is compared with what was handled before, and nothing is copied for it, which kopf does at every event."""
+
+    def build(self, **_: Any) -> dict[str, Any]:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
 async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+    settings.persistence.diffbase_storage = _NoStorage()
     settings.posting.enabled = False  # events are ours: one for each transition of a condition
     settings.scanning.disabled = True  # no watching of CRDs and namespaces, no rights to do so
     settings.watching.server_timeout = 300

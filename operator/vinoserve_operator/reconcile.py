@@ -41,6 +41,7 @@ from vinoserve_operator.kinds import (
     POD,
     REPLICA_SET,
     RESOURCE_CLAIM_TEMPLATE,
+    SERVICE,
     Object,
     Ref,
     find_controller,
@@ -51,6 +52,7 @@ from vinoserve_operator.metrics import Metrics
 from vinoserve_operator.plan import find_superfluous, hold_back, is_complete, make_key, make_plan
 from vinoserve_operator.recorder import Recorder
 from vinoserve_operator.reports import Reports
+from vinoserve_operator.settled import Settled, make_basis
 from vinoserve_operator.status.accelerator import make_class_status
 from vinoserve_operator.status.events import make_events
 from vinoserve_operator.status.holdings import is_over, list_claim_templates
@@ -96,6 +98,7 @@ class Reconciler:
         self._image = image
         self._instance = instance
         self._now = now
+        self._settled = Settled()
         self._accelerators = Accelerators(kube, cluster)
 
     async def __call__(self, ref: Ref) -> float | None:
@@ -126,18 +129,22 @@ class Reconciler:
     async def _reconcile_service(self, ref: Ref) -> float | None:
         raw = self._cluster.get(ref)
         if raw is None or raw["metadata"].get("deletionTimestamp"):
+            self._settled.forget(ref)
             return None
         again = None
         applied: list[str] = []
         deleted: list[str] = []
-        acceptance, children = self._desire(ref, raw)
+        version = self._accelerators.version
+        acceptance, children = self._recall(ref, raw) or self._desire(ref, raw)
         try:
             if children:
                 try:
                     children = self._hold_back(ref, children)
                     kept = await self._gather_configs(ref, children)
-                    await self._apply_children(raw, children.keep_configs(kept), applied)
+                    present = await self._apply_children(raw, children.keep_configs(kept), applied)
                     await self._delete_superfluous(ref, raw, children, deleted)
+                    if not kept and children.precompile is None:
+                        self._settled.note(ref, make_basis(raw, version, present), children.config)
                 except RejectedError as error:
                     acceptance = Acceptance(AcceptedReason.NOT_RENDERABLE, str(error))
                     again = _REJECTED_AGAIN_SECONDS
@@ -189,6 +196,17 @@ class Reconciler:
         own = [pod for pod in pods if (find_controller(dict(pod.pod)) or {}).get("uid") == uid]
         return Precompiling(job, own, exclusive=children.precompile.exclusive)
 
+    def _recall(self, ref: Ref, raw: Object) -> tuple[Acceptance, None] | None:
+        """Where all is as it was when nothing was left to write."""
+        named = [self._cluster.get(Ref(kind, ref.namespace, ref.name)) for kind in CHILDREN]
+        extras = [extra for kind in EXTRAS for extra in self._cluster.gather_owned(kind, ref)]
+        basis = make_basis(raw, self._accelerators.version, [*filter(None, named), *extras])
+        config = self._settled.find_config(ref, basis)
+        if config is None:
+            return None
+        service = read_service(raw)
+        return Acceptance(AcceptedReason.VALID, _describe(service), service, config), None
+
     def _desire(self, ref: Ref, raw: Object) -> tuple[Acceptance, Children | None]:
         """Whatever is wrong with one object stays with it: it is told there, and its pods go on serving."""
         try:
@@ -233,22 +251,31 @@ class Reconciler:
             }
         return {key: text for key, text in others.items() if key in used}
 
-    async def _apply_children(self, raw: Object, children: Children, applied: list[str]) -> None:
-        """Apply what differs; `applied` gets the kinds that were, also of an attempt that ends in an error."""
+    async def _apply_children(self, raw: Object, children: Children, applied: list[str]) -> list[Object]:
+        """Apply what differs, and give all as they are then.
+
+        `applied` gets the kinds that were, also of an attempt that ends in an error.
+        """
         refs = {make_key(child): make_ref(BY_NAME[child["kind"]], child) for child in children}
         observed = {key: found for key, ref in refs.items() if (found := self._cluster.get(ref))}
         plan = make_plan(children, observed.values())
-        if any(make_key(wanted) not in observed for wanted in plan):
+        unknown = [refs[make_key(wanted)] for wanted in plan if make_key(wanted) not in observed]
+        if unknown:
             await self._check_owner(raw)
-        for wanted in plan:
+        namesakes = await asyncio.gather(*(self._kube.get(*child) for child in unknown))
+        found_now = dict(zip(unknown, namesakes, strict=True))
+        # Cluster IPs are given out one at a time, and pods can start without.
+        for wanted in sorted(plan, key=lambda child: child["kind"] == SERVICE.name):
             ref = refs[make_key(wanted)]
-            present = observed.get(make_key(wanted)) or await self._kube.get(*ref)
+            present = observed.get(make_key(wanted)) or found_now[ref]
             if present is not None:
                 _check_ours(present, raw)
                 uid = present["metadata"]["uid"]
                 wanted["metadata"]["uid"] = uid  # of one deleted meanwhile nothing is made
-            self._cluster.put(ref.kind, await self._kube.apply(wanted))
+            observed[make_key(wanted)] = await self._kube.apply(wanted)
+            self._cluster.put(ref.kind, observed[make_key(wanted)])
             applied.append(ref.kind.name)
+        return list(observed.values())
 
     async def _delete_superfluous(
         self, ref: Ref, raw: Object, children: Children, deleted: list[str]

@@ -187,15 +187,19 @@ def make_commands(cluster: Cluster, record: Record) -> dict[str, list[str]]:
             f"--flex-volume-plugin-dir={VOLUME_PLUGINS}",
             "--bind-address=127.0.0.1",
             "--leader-elect=false",
+            # the default of 15 s makes tests wait
+            "--horizontal-pod-autoscaler-sync-period=5s",
             # the default of 20 a second makes hundreds of Deployments take minutes
-            "--kube-api-qps=100",
-            "--kube-api-burst=200",
+            "--kube-api-qps=1000",
+            "--kube-api-burst=2000",
         ],
         "kube-scheduler": [
             "kube-scheduler",
             *kubeconfigs("scheduler"),
             "--bind-address=127.0.0.1",
             "--leader-elect=false",
+            "--kube-api-qps=1000",
+            "--kube-api-burst=2000",
         ],
         "kubelet": [
             "kubelet",
