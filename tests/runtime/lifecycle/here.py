@@ -13,11 +13,8 @@ from vinoserve_runtime.lifecycle import Lifecycle
 from vinoserve_runtime.settings import ServeSettings
 
 
-@asynccontextmanager
-async def running(
-    folder: Path, **fields: Any
-) -> AsyncIterator[tuple[Lifecycle, asyncio.Task[RuntimeFailure | None]]]:
-    settings = ServeSettings(
+def make_settings(folder: Path, *, cache_dir: Path | None, precompile: bool = False) -> ServeSettings:
+    return ServeSettings(
         host="127.0.0.1",
         http_port=0,
         grpc_port=0,
@@ -25,9 +22,17 @@ async def running(
         model_dir=folder / "models",
         claim_dir=folder / "claim",
         credentials_dir=folder / "credentials",
-        cache_dir=fields.pop("cache_dir", None),
+        cache_dir=cache_dir,
         fetch=True,
+        precompile=precompile,
     )
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, **fields: Any
+) -> AsyncIterator[tuple[Lifecycle, asyncio.Task[RuntimeFailure | None]]]:
+    settings = make_settings(folder, cache_dir=fields.pop("cache_dir", None))
     model = fields.pop("path", None) or write_adder(
         folder / "m.xml", element_type=fields.pop("element_type", "f32")
     )

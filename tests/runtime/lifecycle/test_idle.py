@@ -10,12 +10,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from openvino import Type
-from openvino import opset15 as ops
 
-from tests.models import save_model, write_adder, write_classifier
+from tests.models import write_adder, write_classifier
 from tests.runtime.configs import make_config
 from tests.runtime.lifecycle import here
+from tests.runtime.lifecycle.heavy import SIZE, WEIGHTS, resident, until_released, write_heavy
 from tests.runtime.lifecycle.process import Runtime, running
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime import idle as idle_module
@@ -27,32 +26,6 @@ from vinoserve_runtime.lifecycle import Lifecycle
 from vinoserve_runtime.protocol.errors import NotReadyError, QueueFullError
 
 X = np.ones((1, 4), np.float32)
-SIZE = 2048
-LAYERS = 6
-WEIGHTS = LAYERS * SIZE * SIZE * 4
-
-
-def write_heavy(path: Path) -> Path:
-    """x of [1, SIZE] through LAYERS multiplications with weights: WEIGHTS bytes of them in all."""
-    random = np.random.default_rng(1)
-    x = ops.parameter([1, SIZE], Type.f32, name="x")
-    x.output(0).set_names({"x"})
-    y = x
-    for _ in range(LAYERS):
-        weights = random.standard_normal((SIZE, SIZE)).astype(np.float32) / 40
-        y = ops.relu(ops.matmul(y, weights, False, False))
-    y.output(0).set_names({"y"})
-    return save_model(path, [y], [x])
-
-
-def resident(runtime: Runtime) -> int:
-    """Bytes of the process that are its own, not a file's."""
-    rollup = Path(f"/proc/{runtime.process.pid}/smaps_rollup").read_text()
-    return int(rollup.split("Anonymous:")[1].split()[0]) * 1024
-
-
-def until_released(runtime: Runtime) -> None:
-    runtime.until(lambda report: report.idle is not None and report.idle.released_at is not None)
 
 
 def read_metric(runtime: Runtime, name: str) -> float:
