@@ -1,17 +1,17 @@
 """All methods of the server, and the calls that are open."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Final
 
 from vinoserve_runtime.dataplane import Dataplane
 from vinoserve_runtime.grpc.calls import UnaryCall
 from vinoserve_runtime.grpc.conversation import Conversation
-from vinoserve_runtime.grpc.heads import HEAD, Opening, make_http_refusal, make_trailers, read_opening
+from vinoserve_runtime.grpc.heads import HEAD, Opening, make_trailers, read_opening
 from vinoserve_runtime.grpc.methods import Streaming, Unary
-from vinoserve_runtime.grpc.status import Code, UnknownMethodError, make_refusal
+from vinoserve_runtime.grpc.status import NAMES, Code, UnknownMethodError, make_refusal
 from vinoserve_runtime.http2.requests import RequestHead
 from vinoserve_runtime.http2.stream import Stream
-from vinoserve_runtime.protocol.errors import QueueFullError
 
 SPARE_CALLS: Final = 1024
 """Beside the inferences that wait: health, metadata, streams, and messages that are still coming."""
@@ -19,6 +19,18 @@ MAX_STREAMS: Final = 512
 """Conversations open at the same time, of all clients; half of what SPARE_CALLS leaves for them."""
 
 Call = UnaryCall | Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the head of a request asks for."""
+
+    opening: Opening
+    method: Unary | Streaming | None
+    refusal: bytes
+    """The whole answer, where it is refused as it is,"""
+    code: Code
+    """with this."""
 
 
 class Application:
@@ -43,28 +55,33 @@ class Application:
 
     # ---- the server calls ----
 
-    def interpret(self, head: RequestHead) -> Opening:
-        return read_opening(head)
+    def interpret(self, head: RequestHead) -> Wanted:
+        opening = read_opening(head)
+        method = self._methods.get(head.path)
+        refusal = opening.refusal
+        if method is None and refusal is None:
+            refusal = UnknownMethodError(f"there is no method {head.path.decode(errors='replace')}")
+        if refusal is None:
+            return Wanted(opening, method, b"", Code.OK)
+        code, details = make_refusal(refusal)
+        block = opening.http_refusal or HEAD + make_trailers(code, details)
+        return Wanted(opening, method, block, code)
 
-    def open(self, stream: Stream, request: Opening) -> None:
-        method = self._methods.get(request.path)
-        if request.http_status:
-            stream.send_headers(make_http_refusal(request.http_status), end=True)
-        elif request.refusal is not None:
-            self._refuse(stream, method, request.refusal)
-        elif method is None:
-            self._refuse(
-                stream, method, UnknownMethodError(f"no method {request.path.decode(errors='replace')}")
-            )
+    def open(self, stream: Stream, request: Wanted) -> None:
+        method = request.method
+        if request.refusal or method is None:
+            if isinstance(method, Unary) and not request.opening.http_refusal:
+                self.count(method.operation, request.code)
+            stream.send_headers(request.refusal, end=True)
         elif self._calls >= self._most:
-            self._refuse(stream, method, QueueFullError(f"{self._most} calls are open already"))
+            self._refuse(stream, method, f"{self._most} calls are open already")
         elif isinstance(method, Unary):
-            self._add(stream, UnaryCall(self, stream, request, method))
+            self._add(stream, UnaryCall(self, stream, request.opening, method))
         elif self._conversations >= MAX_STREAMS:
-            self._refuse(stream, method, QueueFullError(f"{MAX_STREAMS} streams are open already"))
+            self._refuse(stream, method, f"{MAX_STREAMS} streams are open already")
         else:
             self._conversations += 1
-            self._add(stream, Conversation(self, stream, request, method))
+            self._add(stream, Conversation(self, stream, request.opening, method))
 
     def settle(self) -> None:
         if self._opened:
@@ -81,7 +98,7 @@ class Application:
 
     def count(self, operation: str, code: Code) -> None:
         """A request was answered with `code`."""
-        self._requests["grpc", operation, code.name] += 1
+        self._requests["grpc", operation, NAMES[code]] += 1
 
     def stop_waiting(self, call: Call) -> None:
         self._waiting.pop(call, None)
@@ -100,8 +117,8 @@ class Application:
         stream.receiver = call
         self._opened.append(call)
 
-    def _refuse(self, stream: Stream, method: Unary | Streaming | None, error: Exception) -> None:
-        code, details = make_refusal(error)
+    def _refuse(self, stream: Stream, method: Unary | Streaming, details: str) -> None:
+        """For want of places."""
         if isinstance(method, Unary):
-            self.count(method.operation, code)
-        stream.send_headers(HEAD + make_trailers(code, details), end=True)
+            self.count(method.operation, Code.RESOURCE_EXHAUSTED)
+        stream.send_headers(HEAD + make_trailers(Code.RESOURCE_EXHAUSTED, details), end=True)

@@ -174,7 +174,7 @@ class UnaryCall:
         )
         del message
         answer = self._method.answer(plain)
-        return await answer if isinstance(answer, Coroutine) else answer
+        return answer if isinstance(answer, list) else await answer
 
     # ---- answering ----
 
@@ -184,10 +184,10 @@ class UnaryCall:
         except Exception as error:  # noqa: BLE001 - make_refusal tells what was foreseen
             self._refuse(error)
             return
-        if isinstance(answer, Coroutine):
-            self._start(answer)
-        else:
+        if isinstance(answer, list):
             self._respond(answer)
+        else:
+            self._start(answer)
 
     def _start(self, answering: Coroutine[Any, Any, Pieces]) -> None:
         self._app.stop_waiting(self)

@@ -43,26 +43,25 @@ OK_TRAILERS: Final = make_trailers(Code.OK)
 class Opening:
     """What a call is to be."""
 
-    path: bytes
     timeout: float | None = None
     """Seconds that the client waits."""
     coding: bytes | None = None
     """Of the messages that say that they are compressed."""
     refusal: Exception | None = None
     """What is wrong with it."""
-    http_status: bytes = b""
-    """Where that is no matter of gRPC."""
+    http_refusal: bytes = b""
+    """The answer where it isn't gRPC at all."""
 
 
 def read_opening(head: RequestHead) -> Opening:
+    no_grpc = UnknownMethodError("this is no gRPC")
     if head.method != b"POST":
-        return Opening(head.path, http_status=b"405")
+        return Opening(refusal=no_grpc, http_refusal=_make_http_refusal(b"405"))
     if not head.fields.get(b"content-type", b"").startswith(b"application/grpc"):
-        return Opening(head.path, http_status=b"415")
+        return Opening(refusal=no_grpc, http_refusal=_make_http_refusal(b"415"))
     coding = head.fields.get(b"grpc-encoding", _IDENTITY)
     if coding != _IDENTITY and coding not in CODINGS:
         return Opening(
-            head.path,
             refusal=UnknownMethodError("grpc-encoding is not supported; identity, deflate and gzip are"),
         )
     timeout = None
@@ -70,16 +69,15 @@ def read_opening(head: RequestHead) -> Opening:
         found = _TIMEOUT.fullmatch(head.fields[b"grpc-timeout"])
         if found is None:
             return Opening(
-                head.path,
                 refusal=InvalidRequestError(
                     "grpc-timeout must be up to eight digits and one of H, M, S, m, u, n"
                 ),
             )
         timeout = int(found[1]) * _UNITS[found[2]]
-    return Opening(head.path, timeout, None if coding == _IDENTITY else coding)
+    return Opening(timeout, None if coding == _IDENTITY else coding)
 
 
-def make_http_refusal(status: bytes) -> bytes:
+def _make_http_refusal(status: bytes) -> bytes:
     return make_block(
         [(b":status", status), (b"content-type", b"application/grpc"), (b"content-length", b"0")]
     )

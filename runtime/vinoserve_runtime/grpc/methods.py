@@ -3,7 +3,7 @@
 From bytes to bytes, so that it is us who say what is wrong with a malformed message.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from vinoserve_runtime.grpc.messages import Message
 from vinoserve_runtime.http2.outlet import Buffer
 from vinoserve_runtime.protocol.errors import InvalidRequestError
 
-Pieces = Sequence[Buffer]
+Pieces = list[Buffer]
 """A response's message; large tensors are where they are."""
 
 

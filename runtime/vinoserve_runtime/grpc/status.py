@@ -30,6 +30,10 @@ class Code(IntEnum):
     UNAVAILABLE = 14
 
 
+NAMES: Final = {code: code.name for code in Code}
+"""An enum looks its names up anew each time."""
+
+
 class TooLargeError(Exception):
     """A message is larger than `limits.maxRequestBytes`."""
 

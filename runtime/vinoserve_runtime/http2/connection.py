@@ -107,7 +107,6 @@ class Connection(Generic[_T]):
             WINDOW_UPDATE: self._on_window_update,
             CONTINUATION: self._on_continuation,
         }
-        write(GREETING)
 
     @property
     def is_paused(self) -> bool:
@@ -152,7 +151,13 @@ class Connection(Generic[_T]):
                 stream.receiver.receive(data[start:after], ended)
                 stream.account(length)
                 continue
-            self._check_frame(kind, length, ident)
+            if (
+                kind != HEADERS  # there is nothing in the others' way
+                or length > MAX_BLOCK_BYTES
+                or not self.is_ready
+                or self._fragments is not None
+            ):
+                self._check_frame(kind, length, ident)
             if after > end:
                 break
             position = after
@@ -200,6 +205,8 @@ class Connection(Generic[_T]):
     def fail(self, fault: ConnectionFault) -> None:
         """Says what was wrong."""
         self.is_ending = True
+        if self._preface:
+            self._outlet.write(GREETING)
         self._outlet.write(make_goaway(self.last_stream, fault.code, fault.reason))
 
     def ping(self) -> None:
@@ -323,6 +330,8 @@ class Connection(Generic[_T]):
         if not self._preface.startswith(head):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "this is no HTTP/2")
         self._preface = self._preface[len(head) :]
+        if not self._preface:
+            self._outlet.write(GREETING)  # not before: who speaks HTTP/1 understands another answer
         return len(head)
 
     def _check_frame(self, kind: int, length: int, ident: int) -> None:
