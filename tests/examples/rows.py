@@ -171,6 +171,8 @@ ROWS: Final = {
     "performance/accuracy": Row(RESNET, IMAGE, GPU, tolerance=SINGLE),
     "performance/loops": Row(models.recurrent, {"x": _random(1, 20, 8)}, GPU),
     "performance/cached": Row(RESNET, IMAGE, GPU),
+    "performance/precompiled": Row(RESNET, IMAGE, GPU),
+    "performance/idle": Row(RESNET, IMAGE, GPU),
     "pictures/camera-nv12": Row(
         OPEN_SHAPES,
         {"x/y": _pixels(1, SIDE, SIDE, 1), "x/uv": _pixels(1, SIDE // 2, SIDE // 2, 2)},

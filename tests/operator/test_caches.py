@@ -51,6 +51,12 @@ def test_where_it_is_not_allowed_it_is_refused_with_what_to_do(
     assert message in str(error.value)
 
 
+def test_what_a_pod_warns_of_is_in_the_status() -> None:
+    warning = "compiled without a cache: /cache: Permission denied"
+    view = PodView(make_pod(ready=True), make_report(warnings=[warning]))
+    assert make_service_status(look(view)).warnings == (warning,)
+
+
 # --- idle
 
 RELEASED = "2025-12-31T23:00:00Z"

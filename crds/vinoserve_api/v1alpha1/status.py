@@ -128,4 +128,5 @@ class InferenceServiceStatus(StatusDocument):
     parity: ParityStatus | None = Field(None, description="With spec.parity: the newest ready pod's figures.")
     startup: Startup | None = Field(None, description="What the newest ready pod's start was spent on.")
     pods: tuple[PodStatus, ...] = Field((), description="At most 20 pods, the unhealthy first.")
+    warnings: tuple[str, ...] = Field((), description="What the newest ready pod warns of, at most 16.")
     failure: Failure | None = Field(None, description="What went wrong last, while it is wrong.")

@@ -18,6 +18,7 @@ from vinoserve_operator.status.rollout import Rollout
 from vinoserve_operator.status.scaling import judge_scaling
 
 _MAX_PODS: Final = 20
+_MAX_WARNINGS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def make_service_status(look: Look) -> InferenceServiceStatus:
         parity=report.parity if report else None,
         startup=_round(report) if report else None,
         pods=tuple(_make_pod(pod) for pod in _order(look)[:_MAX_PODS]),
+        warnings=tuple(map(cut, report.warnings[:_MAX_WARNINGS])) if report else (),
         failure=_make_failure(worst, previous.get("failure"), look.now),
     )
 
