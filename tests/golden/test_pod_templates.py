@@ -10,7 +10,7 @@ import yaml
 
 HERE = Path(__file__).parent
 KEPT = HERE / "pod_templates.json"
-NAMES = sorted(path.name.removesuffix(".output.yaml") for path in HERE.glob("*.output.yaml"))
+NAMES = sorted(path.name.removesuffix(".input.yaml") for path in HERE.glob("*.input.yaml"))
 
 
 def digest(name: str) -> str:
