@@ -162,9 +162,10 @@ class Lifecycle:
             except Exception as error:
                 failure, name = make_failure(error), self.config.model.name
                 self.ledger.note_idle(failure=failure, failed_reloads=self.ledger.idle.failed_reloads + 1)
-                self.ledger.warn(f"could not be loaded again: {failure.message}")
+                _log.warning("could not be loaded again", reason=failure.reason.value, why=failure.message)
                 sleeper.refuse(NotReadyError(f"model {name} could not be loaded again: {failure.message}"))
                 if failures == RELOADS:
+                    self._dataplane.detach()
                     raise
             else:
                 break

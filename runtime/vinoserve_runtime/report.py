@@ -91,7 +91,8 @@ def make_report(ledger: Ledger, now: float) -> RuntimeReport:
         idle=None if ledger.config.release_after_seconds is None else ledger.idle,
         model=_make_model_status(ledger),
         engine_errors=ledger.engine_errors,
-        warnings=ledger.warnings,
+        warnings=ledger.warnings
+        + ((f"could not be loaded again: {again.message}",) if (again := ledger.idle.failure) else ()),
         failure=ledger.failure,
     )
 
@@ -149,6 +150,7 @@ _MIDST: Final[dict[Phase, str]] = {
     "WarmingUp": "running the first inferences on",
     "Comparing": "comparing results with those of",
     "Ready": "serving on",
+    "Reloading": "loading the model again on",
 }
 
 

@@ -188,10 +188,11 @@ async def test_a_reload_that_fails_is_refused_with_the_reason_and_tried_again(
         assert report.idle is not None
         assert report.idle.failure is not None
         assert report.idle.failure.reason == FailureReason.OUT_OF_DEVICE_MEMORY
+        assert report.warnings == ("could not be loaded again: the GPU's memory is full",)
         assert lifecycle.why_not_ready() is None
         assert len(await lifecycle._dataplane.infer([X])) == 1
-        assert lifecycle.ledger.idle.failure is None
         assert lifecycle.report().phase == "Ready"
+        assert lifecycle.report().warnings == (), "it is mended"
 
 
 async def test_a_model_that_does_not_come_back_takes_the_pod_with_it(
