@@ -257,13 +257,29 @@ def raw_call(server: Running, frames: bytes) -> bytes:
     [
         ((), http2.message(b"x", compressed=1), 3, b"grpc-encoding doesn't say how"),
         (GZIP, http2.message(b"no gzip", compressed=1), 3, b"not what grpc-encoding says"),
-        (GZIP, http2.message(gzip.compress(b"x")[:-1], compressed=1), 3, b"doesn't end where it should"),
-        (GZIP, http2.message(gzip.compress(b"x") + b"y", compressed=1), 3, b"doesn't end where it should"),
-        (GZIP, http2.message(gzip.compress(bytes(2 << 20)), compressed=1), 8, b"larger than maxRequestBytes"),
+        (
+            GZIP,
+            http2.message(gzip.compress(b"x", mtime=0)[:-1], compressed=1),
+            3,
+            b"doesn't end where it should",
+        ),
+        (
+            GZIP,
+            http2.message(gzip.compress(b"x", mtime=0) + b"y", compressed=1),
+            3,
+            b"doesn't end where it should",
+        ),
+        (
+            GZIP,
+            http2.message(gzip.compress(bytes(2 << 20), mtime=0), compressed=1),
+            8,
+            b"larger than maxRequestBytes",
+        ),
         ((("grpc-encoding", "br"),), http2.message(b"x"), 12, b"identity, deflate and gzip are"),
         ((), http2.message(b"x", compressed=2), 3, b"first byte must be 0 or 1"),
         ((("grpc-timeout", "1x"),), http2.message(b"x"), 3, b"grpc-timeout must be"),
     ],
+    ids=["no coding", "damaged", "cut", "longer", "too large", "unknown", "malformed prefix", "timeout"],
 )
 def test_codings_and_timeouts_that_are_none(
     adder: Running, more: Any, message: bytes, status: int, details: bytes
@@ -282,6 +298,7 @@ def test_codings_and_timeouts_that_are_none(
         (http2.message(b"xy")[:-1], b"ends within its message"),
         (b"\0\0", b"ends within its message"),
     ],
+    ids=["two", "cut", "prefix"],
 )
 def test_not_just_one_message(adder: Running, data: bytes, details: bytes) -> None:
     answer = raw_call(adder, http2.hello() + http2.headers(METHOD) + http2.frame(http2.DATA, 1, 1, data))
