@@ -348,15 +348,11 @@ class Reconciler:
             answer = await self._kube.apply_status(wanted)
         except RejectedError as error:
             raise RetryableError(f"the status was refused: {error}") from error
-        self._cluster.put(ref.kind, answer)
-        events = make_events(raw, before.get("conditions") or (), conditions, self._instance, self._now())
-        log.info(
-            "status",
-            object=str(ref),
-            generation=raw["metadata"].get("generation"),
-            conditions={c.type: f"{c.status} {c.reason}" for c in conditions},
-        )
-        for event in events:
+        if ref.kind is not ACCELERATOR_CLASS:  # the watch brings those, so that services hear of them
+            self._cluster.put(ref.kind, answer)
+        previous = before.get("conditions") or ()
+        written.note_status(previous, conditions)
+        for event in make_events(raw, previous, conditions, self._instance, self._now()):
             self._recorder.record(event)
 
 

@@ -4,6 +4,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,12 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def site(installed: DevCluster, model_folder: Path) -> Iterator[Site]:
+    with open_site(installed, model_folder) as opened:
+        yield opened
+
+
+@contextmanager
+def open_site(installed: DevCluster, model_folder: Path) -> Iterator[Site]:
     namespace = f"team-{secrets.token_hex(3)}"
     models = model_folder / namespace
     models.mkdir(mode=0o755)

@@ -215,22 +215,23 @@ async def test_the_class_counts_what_pods_claim(
 
 
 async def test_a_service_hears_of_its_classs_trouble(
-    api: ApiServer, workloads: Workloads, kubeconfig: Path
+    api: ApiServer, workloads: Workloads, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The class is looked at after the service's pod was found to have no place."""
+    """Also where the class is in trouble only after the service's pod has found no place."""
+    monkeypatch.setattr("vinoserve_operator.reconcile._CLASS_AGAIN_SECONDS", 0.05)
     workloads.ready = False
-    api.put({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "node-1"}, "status": {}})
-    async with run_operator(workloads):
-        api.put(make_service(targetDevice="GPU", accelerators=[{"class": "intel-gpu", "count": 1}]))
-        api.put(make_dra_class())
+    node = {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "node-1"}}
+    api.put({**node, "status": {"allocatable": {"gpu.intel.com/xe": "1"}}})
+    async with run_operator(workloads) as operator:
+        api.put(make_class())
+        api.put(make_service(targetDevice="GPU"))
         (pod,) = await eventually(lambda: api.gather(POD), api)
         waiting = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no"}
         api.put({**pod, "status": {"phase": "Pending", "conditions": [waiting]}})
-        found = await eventually(
-            lambda: (
-                "there is no DeviceClass" in condition(api, "Ready").get("message", "")
-                and condition(api, "Ready")
-            ),
-            api,
-        )
-        assert found["reason"] == "Unschedulable"
+        await eventually(lambda: condition(api, "Ready").get("reason") == "Unschedulable", api)
+        await settle(operator, api)
+        assert "AcceleratorClass" not in condition(api, "Ready")["message"]
+
+        api.put({**node, "status": {"allocatable": {"gpu.intel.com/xe": "0"}}})
+        said = "AcceleratorClass intel-gpu: no node offers gpu.intel.com/xe"
+        await eventually(lambda: said in condition(api, "Ready")["message"], api)
