@@ -67,6 +67,16 @@ def write_inverse(path: Path) -> Path:
     return save_model(path, [_named(ops.relu(inverse), "y")], [x])
 
 
+def write_slow(path: Path) -> Path:
+    """y [1, 1] from x [1, 4], f32, by way of two thousand million operations."""
+    random, size = np.random.default_rng(1), 1024
+    left, right = (random.standard_normal((size, size)).astype(np.float32) for _ in "ab")
+    x = _parameter("x", [1, 4], ov.Type.f32)
+    mean = ops.reduce_mean(x, np.array([0, 1]), keep_dims=True)
+    product = ops.matmul(ops.relu(ops.add(mean, left)), right, False, False)
+    return save_model(path, [_named(ops.reduce_mean(product, np.array([0, 1]), keep_dims=True), "y")], [x])
+
+
 def write_classifier(path: Path) -> Path:
     """A small convolutional classifier with a Softmax: x [1, 3, 8, 8] to y [1, 5], f32, fixed weights."""
     random = np.random.default_rng(1)

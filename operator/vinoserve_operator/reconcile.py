@@ -349,6 +349,7 @@ class Reconciler:
         except RejectedError as error:
             raise RetryableError(f"the status was refused: {error}") from error
         if ref.kind is not ACCELERATOR_CLASS:  # the watch brings those, so that services hear of them
+            if ref.kind is not ACCELERATOR_CLASS:  # the watch brings those, so that services hear of them
             self._cluster.put(ref.kind, answer)
         previous = before.get("conditions") or ()
         written.note_status(previous, conditions)

@@ -173,6 +173,8 @@ ROWS: Final = {
     "performance/cached": Row(RESNET, IMAGE, GPU),
     "performance/precompiled": Row(RESNET, IMAGE, GPU),
     "performance/idle": Row(RESNET, IMAGE, GPU),
+    "scaling/on-cpu": Row(RESNET, IMAGE, {0: {"CPU"}}),
+    "scaling/on-the-queue": Row(RESNET, IMAGE, GPU),
     "pictures/camera-nv12": Row(
         OPEN_SHAPES,
         {"x/y": _pixels(1, SIDE, SIDE, 1), "x/uv": _pixels(1, SIDE // 2, SIDE // 2, 2)},
