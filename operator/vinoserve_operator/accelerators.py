@@ -88,6 +88,12 @@ class Accelerators:
         names = {pod.node for pod in pods if pod.node}
         return {name: read_node_groups(self._cluster.get(Ref(NODE, "", name))) for name in names}
 
+    def gather_lost_nodes(self, pods: Iterable[PodView]) -> frozenset[str]:
+        """Nodes of the pods of which nothing is heard. The pods of one that is gone are deleted by Kubernetes."""
+        names = {pod.node for pod in pods if pod.node}
+        nodes = {name: self._cluster.get(Ref(NODE, "", name)) for name in names}
+        return frozenset(name for name, node in nodes.items() if node and not node["status"]["ready"])
+
     def gather_troubles(self, service: InferenceService | None) -> list[str]:
         """What the statuses of the service's classes say that isn't as it should be."""
         if service is None:

@@ -115,6 +115,12 @@ def find_service(kind: Kind, found: Object) -> Ref | None:
     return Ref(INFERENCE_SERVICE, found["metadata"].get("namespace") or "", instance) if instance else None
 
 
+def is_node_ready(node: Object) -> bool:
+    """Whether its kubelet says so; what says nothing (yet) is taken for ready. Of a whole node."""
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    return all(c.get("status") == "True" for c in conditions if c.get("type") == "Ready")
+
+
 def _trim(kind: Kind, found: Object) -> Object:
     """Without what is of no interest: the caches of a large cluster shall fit into a small pod."""
     metadata = {k: v for k, v in found["metadata"].items() if k != "managedFields"}
@@ -122,7 +128,7 @@ def _trim(kind: Kind, found: Object) -> Object:
         allocatable = (found.get("status") or {}).get("allocatable") or {}
         extended = {name: units for name, units in allocatable.items() if "/" in name}
         kept = {k: metadata.get(k) for k in ("name", "uid", "resourceVersion", "labels")}
-        return {"metadata": kept, "status": {"allocatable": extended}}
+        return {"metadata": kept, "status": {"allocatable": extended, "ready": is_node_ready(found)}}
     if kind is NAMESPACE:
         return {"metadata": {k: metadata.get(k) for k in ("name", "uid", "resourceVersion", "labels")}}
     if kind is HORIZONTAL_POD_AUTOSCALER:

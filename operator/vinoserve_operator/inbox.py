@@ -2,7 +2,7 @@
 
 import asyncio
 
-from vinoserve_operator.cluster import Cluster, find_service
+from vinoserve_operator.cluster import Cluster, find_service, is_node_ready
 from vinoserve_operator.kinds import (
     ACCELERATOR_CLASS,
     INFERENCE_SERVICE,
@@ -58,11 +58,19 @@ class Inbox:
             if namespace is None or ref.namespace == namespace:
                 self._queue.add(ref)
 
+    def _add_services_on(self, node: str) -> None:
+        for pod in self._cluster.gather(POD):
+            service = find_service(POD, pod)
+            if service and pod["spec"].get("nodeName") == node:
+                self._queue.add(service)
+
     def _tell(self, kind: Kind, before: Object | None, found: Object, *, gone: bool) -> None:
         if kind is NODE:
             self._add(ACCELERATOR_CLASS)
             if gone or before is None or _labels(before) != _labels(found):
                 self._add(INFERENCE_SERVICE)  # render groups
+            elif before["status"]["ready"] != is_node_ready(found):
+                self._add_services_on(found["metadata"]["name"])
             return
         if kind is NAMESPACE:
             self._add(INFERENCE_SERVICE, found["metadata"]["name"])  # which classes they may use

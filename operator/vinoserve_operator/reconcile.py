@@ -157,6 +157,7 @@ class Reconciler:
                 deployment,
                 pods,
                 node_groups=self._accelerators.gather_node_groups(pods),
+                lost_nodes=self._accelerators.gather_lost_nodes(pods),
                 class_troubles=self._accelerators.gather_troubles(acceptance.service),
                 autoscaler=self._cluster.get(Ref(HORIZONTAL_POD_AUTOSCALER, ref.namespace, ref.name)),
                 precompiling=self._find_precompiling(ref, children, owned),

@@ -15,6 +15,12 @@ _NORMAL: Final = frozenset(ProgressReason) - {
     ProgressReason.CRASH_LOOP,
     ProgressReason.QUOTA_EXCEEDED,
     ProgressReason.PODS_FORBIDDEN,
+    ProgressReason.VOLUME_NOT_READY,
+    ProgressReason.NODE_LOST,
+    ProgressReason.NODE_REFUSED,
+    ProgressReason.EVICTED,
+    ProgressReason.PREEMPTED,
+    ProgressReason.DEADLINE_EXCEEDED,
 }
 
 #: ModelReady and DeviceReady tell the reasons; of these it matters that they turn.

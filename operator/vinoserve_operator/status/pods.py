@@ -29,6 +29,8 @@ _IMAGE_REASONS: Final = {
 }
 _MOUNT_FAILED: Final = "ImageVolumeMountFailed"
 _MOUNTING: Final = re.compile(r"image[ -]?(volume|mount)", re.IGNORECASE)
+#: The scheduler's words where a PersistentVolumeClaim is missing or not bound.
+_UNBOUND: Final = re.compile(r"persistentvolumeclaim|unbound immediate|volume binding", re.IGNORECASE)
 _BACK_OFF: Final = re.compile(r'^Back-off pulling image "[^"]*"(: )?(ErrImagePull: )?')
 _CONFIG_REASONS: Final = {
     "CreateContainerConfigError",
@@ -163,9 +165,11 @@ class PodView:
             _diagnose_image(fetch, image)
             or _diagnose_container(fetch, device=False)
             or _fetching(fetch)
+            or _diagnose_others(status.get("initContainerStatuses"))
             or _diagnose_image(serve, image)
             or _diagnose_container(serve, device=True)
             or self._diagnose_server(serve)
+            or _diagnose_others(status.get("containerStatuses"))
             or Diagnosis(ProgressReason.PENDING, _waiting_for(self.pod))
         )
 
@@ -194,8 +198,20 @@ def _find(statuses: Sequence[Object] | None, name: str) -> Object:
     return next((s for s in statuses or () if s.get("name") == name), {})
 
 
+def _diagnose_others(statuses: Sequence[Object] | None) -> Diagnosis | None:
+    """Containers that are not ours, which podTemplate or an injector brought."""
+    others = (status for status in statuses or () if status.get("name") not in (FETCH, SERVE))
+    return next((found for status in others if (found := _diagnose_container(status, device=False))), None)
+
+
 def _unscheduled(condition: Object) -> Diagnosis:
     message = str(condition.get("message") or "the scheduler has found no node yet")
+    if re.search(_UNBOUND, message):
+        return Diagnosis(
+            ProgressReason.VOLUME_NOT_READY,
+            f"the pod waits for its claim: {message}; `kubectl describe pvc` says why, and no claim is made for spec.model.uri",
+            stuck=True,
+        )
     if condition.get("reason") == "Unschedulable":
         return Diagnosis(ProgressReason.UNSCHEDULABLE, f"no node takes the pod: {message}", stuck=True)
     return Diagnosis(ProgressReason.PENDING, f"{condition.get('reason', 'not scheduled')}: {message}")
@@ -233,15 +249,29 @@ def _diagnose_container(container: Object, *, device: bool) -> Diagnosis | None:
         why = _BACK_OFF.sub("", message) or reason
         return Diagnosis(
             ProgressReason.IMAGE_PULL_FAILED,
-            f"image {container.get('image', '')} can't be pulled: {why}",
+            f"image {container.get('image', '')} can't be pulled: {why}; {_advise_on_image(reason, why)}",
             stuck=True,
         )
     if reason in _CONFIG_REASONS:
-        return Diagnosis(ProgressReason.CONTAINER_CONFIG_ERROR, message or reason, stuck=True)
+        return Diagnosis(
+            ProgressReason.CONTAINER_CONFIG_ERROR,
+            f"container {container.get('name', '')} can't be made: {message or reason}",
+            stuck=True,
+        )
     ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
     if not ended or ended.get("exitCode") == 0:
         return None
     return _diagnose_end(container.get("name", ""), ended, device=device)
+
+
+def _advise_on_image(reason: str, why: str) -> str:
+    if reason == "InvalidImageName":
+        return "spec.podTemplate.image must be a reference such as registry.example.com/vinoserve-runtime:1.0"
+    if reason == "ErrImageNeverPull":
+        return "imagePullPolicy is Never, and the node doesn't have it"
+    if re.search(_IMAGE_FAILURES[0][0], why, re.IGNORECASE):
+        return "the node needs an imagePullSecret that lets it in"
+    return "see that it was pushed, and that the node reaches the registry"
 
 
 def _failed(failure: RuntimeFailure, *, device: bool, time: str | None = None) -> Diagnosis:

@@ -11,6 +11,7 @@ from vinoserve_api.v1alpha1 import Failure, InferenceService, InferenceServiceSt
 from vinoserve_operator.desired.names import make_label_selector, make_selector, make_url
 from vinoserve_operator.status.conditions import Verdict, cut, make_condition
 from vinoserve_operator.status.devices import judge_device
+from vinoserve_operator.status.disruptions import diagnose_lost, find_disruption
 from vinoserve_operator.status.groups import explain_groups
 from vinoserve_operator.status.pods import Diagnosis, PodView, find_released
 from vinoserve_operator.status.precompile import Precompiling
@@ -51,6 +52,9 @@ class Look:
 
     class_troubles: Sequence[str] = ()
     """What is wrong with AcceleratorClasses that the service uses."""
+
+    lost_nodes: frozenset[str] = frozenset()
+    """Nodes of its pods of which nothing is heard."""
 
     autoscaler: Mapping[str, Any] | None = None
     """Its HorizontalPodAutoscaler."""
@@ -249,12 +253,18 @@ def _find_worst(look: Look) -> Worst | None:
     if look.precompiling is not None:
         return None, look.precompiling.diagnose(serving=any(pod.ready for pod in look.live))
     ailing = [(pod, _explain(look, pod, found)) for pod in look.live if (found := pod.diagnose())]
-    return min(ailing, key=lambda a: (not a[1].stuck, a[0].config != look.acceptance.config), default=None)
+    worst = min(ailing, key=lambda a: (not a[1].stuck, a[0].config != look.acceptance.config), default=None)
+    if worst is None or worst[1].reason == ProgressReason.PENDING:  # why there is a pod to wait for
+        return find_disruption([pod for pod in look.pods if _is_current(look, pod)]) or worst
+    return worst
 
 
 def _explain(look: Look, pod: PodView, found: Diagnosis) -> Diagnosis:
     """With what the cluster knows beyond the pod: why no node takes it, why it can't open its device."""
     more: Sequence[str] = ()
+    lost = diagnose_lost(pod, look.lost_nodes)
+    if lost:
+        return lost
     if found.reason == ProgressReason.UNSCHEDULABLE:
         more = look.class_troubles
     elif found.device and pod.node:

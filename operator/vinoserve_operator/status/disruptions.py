@@ -1,0 +1,82 @@
+"""Why a pod that had begun is over, or about to go: its node, the scheduler or an admin took it away."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from vinoserve_api.conditions import ProgressReason
+from vinoserve_operator.status.pods import Diagnosis, PodView
+
+Object = Mapping[str, Any]
+
+_LOST: Final = (
+    "nothing is heard of the node; Kubernetes replaces the pod after five minutes, or at once when the Node is deleted "
+    "or has the taint node.kubernetes.io/out-of-service"
+)
+_EVICTED: Final = (
+    "the node ran short and evicted the pod; raise spec.resources.requests to what it uses, or free the node"
+)
+_PREEMPTED: Final = "a pod of a higher priority took its place; add a node, or give this one a PriorityClass"
+_DRAINED: Final = "the pod was evicted, as when a node is drained; another takes its place"
+_TAINTED: Final = "a taint of the node, or of its device, evicted the pod; `kubectl describe node` names it"
+_OVERDUE: Final = (
+    "activeDeadlineSeconds has passed: something sets it on the pods, and servers don't end by themselves"
+)
+_REFUSED: Final = (
+    "the node refused the pod; what it asks for was taken meanwhile, or its device plugin gave no device"
+)
+_SHUT_DOWN: Final = "the node was shut down; another pod takes its place"
+
+#: `reason` of the condition DisruptionTarget, as Kubernetes' documentation on disruptions lists them.
+_TARGETS: Final = {
+    "PreemptionByScheduler": (ProgressReason.PREEMPTED, _PREEMPTED),
+    "DeletionByTaintManager": (ProgressReason.EVICTED, _TAINTED),
+    "DeletionByDeviceTaintManager": (ProgressReason.EVICTED, _TAINTED),
+    "EvictionByEvictionAPI": (ProgressReason.DRAINED, _DRAINED),
+    "DeletionByPodGC": (ProgressReason.NODE_LOST, "its node is gone; another pod takes its place"),
+}
+#: `status.reason` of a pod that has failed as a whole, as the kubelet and the controllers write it.
+_REASONS: Final = {
+    "Evicted": (ProgressReason.EVICTED, _EVICTED),
+    "Preempting": (ProgressReason.PREEMPTED, _PREEMPTED),
+    "DeadlineExceeded": (ProgressReason.DEADLINE_EXCEEDED, _OVERDUE),
+    "NodeLost": (ProgressReason.NODE_LOST, _LOST),
+    "NodeShutdown": (ProgressReason.NODE_LOST, _SHUT_DOWN),
+    "Terminated": (ProgressReason.NODE_LOST, _SHUT_DOWN),
+    "UnexpectedAdmissionError": (ProgressReason.NODE_REFUSED, _REFUSED),
+    "NodeAffinity": (ProgressReason.NODE_REFUSED, _REFUSED),
+    "TopologyAffinityError": (ProgressReason.NODE_REFUSED, _REFUSED),
+}
+
+
+def diagnose_end(pod: Object) -> Diagnosis | None:
+    """What took the pod away; None where it goes as a rollout has it."""
+    status = pod.get("status") or {}
+    target = next((c for c in status.get("conditions") or () if c.get("type") == "DisruptionTarget"), {})
+    reason = str(status.get("reason") or "")
+    told = _REASONS.get(reason) or _TARGETS.get(str(target.get("reason")))
+    if told is None and reason.startswith(("OutOf", "Outof")):  # OutOfcpu, OutOfgpu.intel.com/xe
+        told = _REASONS["UnexpectedAdmissionError"]
+    if told is None:
+        return None
+    own = str(status.get("message") or target.get("message") or "").strip()
+    message = f"{told[1]}: {own}" if own else told[1]
+    return Diagnosis(told[0], message, time=target.get("lastTransitionTime") or status.get("startTime"))
+
+
+def find_disruption(pods: Sequence[PodView]) -> tuple[PodView, Diagnosis] | None:
+    """The last pod that was taken away and that no ready one has replaced: such pods may lie around for weeks."""
+    replaced = max((pod.created for pod in pods if pod.live and pod.ready), default="")
+    ends = [(pod, found) for pod in pods if not pod.live and (found := diagnose_end(pod.pod))]
+    return max(
+        (end for end in ends if (end[1].time or end[0].created) > replaced),
+        key=lambda end: (end[1].time or end[0].created, end[0].name),
+        default=None,
+    )
+
+
+def diagnose_lost(pod: PodView, lost_nodes: frozenset[str]) -> Diagnosis | None:
+    """Of a pod that isn't ready: whether its node is why. What its containers are said to do is from before."""
+    phase = (pod.pod.get("status") or {}).get("phase")
+    if pod.node in lost_nodes or phase == "Unknown":
+        return Diagnosis(ProgressReason.NODE_LOST, f"node {pod.node}: {_LOST}", stuck=True)
+    return None
