@@ -1,9 +1,40 @@
-"""One JSON object a line on stderr; other libraries' records too."""
+"""One JSON object a line on stderr, other libraries' records too; and the line of a reconciliation that wrote something."""
 
 import logging
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
+
+from vinoserve_api.v1alpha1 import Condition
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Written:
+    """What one look at an object has written, also where it ended in an error; kinds of children, and conditions."""
+
+    object: str
+    generation: int | None
+    applied: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    conditions: dict[str, str] = field(default_factory=dict)
+    status: bool = False
+
+    def note_status(self, before: Sequence[Mapping[str, Any]], now: Sequence[Condition]) -> None:
+        """The status was written; of its conditions those are told that have changed."""
+        known = {c["type"]: (c["status"], c["reason"]) for c in before}
+        changed = [c for c in now if known.get(c.type) != (c.status, c.reason)]
+        self.status = True
+        self.conditions = {c.type: f"{c.status} {c.reason}" for c in changed}
+
+    def log(self) -> None:
+        """One line, or none where nothing was written."""
+        if self.applied or self.deleted or self.status:
+            log.info("reconciled", **{name: value for name, value in vars(self).items() if value})
 
 
 def configure_logs(level: str) -> None:

@@ -2,23 +2,22 @@
 
 import asyncio
 import json
-import logging
-import re
-import threading
-from collections.abc import AsyncIterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from tests.operator.fakes.api_server import ApiError, ApiServer
 from tests.operator.fakes.running import (
     Running,
     condition,
     eventually,
-    make_class,
     make_service,
     run_operator,
     settle,
@@ -32,6 +31,7 @@ from vinoserve_operator.watches import Watches
 
 Object = dict[str, Any]
 KEY = Ref(INFERENCE_SERVICE, "default", "a")
+NEXT = Ref(INFERENCE_SERVICE, "default", "b")
 
 
 @pytest.fixture
@@ -104,6 +104,13 @@ async def test_services_are_counted_by_how_they_are(api: ApiServer, operator: Ru
     ]
 
 
+@pytest.fixture
+def lines(operator: Running) -> Iterator[list[Object]]:
+    """What is logged from now on."""
+    with capture_logs() as found:
+        yield found
+
+
 # --- alive
 
 
@@ -112,11 +119,14 @@ def make_health(queue: Queue[Ref], now: list[float], watches: Watches | None = N
 
 
 async def test_a_queue_that_gets_nothing_done_is_stuck_and_an_idle_one_is_not() -> None:
-    begun, end = asyncio.Event(), asyncio.Event()
+    begun, end, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def work(_: Ref) -> None:
-        begun.set()
-        await end.wait()
+    async def work(key: Ref) -> None:
+        if key == NEXT:
+            done.set()
+        else:
+            begun.set()
+            await end.wait()
 
     queue: Queue[Ref] = Queue(work, workers=1)
     now = [0.0]
@@ -131,8 +141,8 @@ async def test_a_queue_that_gets_nothing_done_is_stuck_and_an_idle_one_is_not() 
     now[0] += 2
     assert "1 are looked at, and none was done for 181 s" in str(health.find_trouble())
     end.set()
-    while queue.running:
-        await asyncio.sleep(0)
+    queue.add(NEXT)
+    await done.wait()
     assert health.find_trouble() is None
     task.cancel()
 
@@ -165,3 +175,82 @@ async def test_an_api_server_that_is_away_is_no_reason_for_a_restart(
     before = watches.pulse
     await eventually(lambda: watches.pulse > before, api)
     assert (await get(operator, "/livez"))[0] == 200
+
+
+# --- the log
+
+
+async def test_a_reconciliation_that_writes_logs_one_line_and_another_none(
+    api: ApiServer, operator: Running, lines: list[Object]
+) -> None:
+    api.put(make_service())
+    await eventually(lambda: condition(api, "Ready").get("status") == "True", api)
+    await settle(operator, api)
+    told = [line for line in lines if line["event"] == "reconciled"]
+    assert all(line["object"] == "InferenceService default/resnet" for line in told)
+    assert sorted(told[0]["applied"]) == ["ConfigMap", "Deployment", "Service"]
+    assert told[0]["conditions"]["Accepted"] == "True Valid"
+    assert told[0]["generation"] == 1
+    assert {"Ready": "True Ready"}.items() <= {k: v for line in told for k, v in line.get("conditions", {}).items()}.items()  # fmt: skip
+    writes = [w for w in api.writes if w[0] == "PATCH"]
+    assert sum(len(line.get("applied", ())) + line.get("status", False) for line in told) == len(writes)
+    before = len(lines)
+    await operator.do(operator.operator.inbox.add_all)
+    await settle(operator, api)
+    assert lines[before:] == []
+
+
+async def test_what_was_written_before_an_error_is_told_too(
+    api: ApiServer, operator: Running, lines: list[Object]
+) -> None:
+    refused = iter([ApiError(500, "injected")])
+    api.faults.refuse = lambda method, path: (
+        next(refused, None) if method == "PATCH" and "/services/" in path else None
+    )
+    api.put(make_service())
+    await eventually(lambda: condition(api, "Ready").get("status") == "True", api)
+    first, second = [line for line in lines if line["event"] == "reconciled"][:2]
+    assert first["applied"][0] == "ConfigMap"
+    assert "conditions" not in first
+    assert sorted(first["applied"] + second["applied"]) == ["ConfigMap", "Deployment", "Service"]
+
+
+def test_a_line_is_json_and_carries_what_it_is_about() -> None:
+    script = (
+        "import logging\n"
+        "from vinoserve_operator.logs import Written, configure_logs\n"
+        "configure_logs('INFO')\n"
+        "Written('InferenceService a/b', 2, deleted=['HorizontalPodAutoscaler']).log()\n"
+        "Written('InferenceService a/b', 2).log()\n"
+        "logging.getLogger('kopf').warning('a record of %s', 'another')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    ours, theirs = (json.loads(line) for line in done.stderr.splitlines())
+    del ours["timestamp"]
+    assert ours == {
+        "event": "reconciled", "level": "info", "object": "InferenceService a/b", "generation": 2,
+        "deleted": ["HorizontalPodAutoscaler"],
+    }  # fmt: skip
+    assert (theirs["event"], theirs["level"], theirs["logger"]) == ("a record of another", "warning", "kopf")
+
+
+# --- secrets
+
+
+async def test_the_operator_asks_for_no_secret_and_tells_none(
+    api: ApiServer, operator: Running, lines: list[Object]
+) -> None:
+    """Credentials are named; what names them goes into the Deployment, and nowhere else."""
+    asked: list[str] = []
+    api.faults.refuse = lambda _, path: asked.append(path)  # type: ignore[func-returns-value]
+    model = {"uri": "s3://bucket/m.onnx", "credentials": {"secretName": "canary-reader"}}
+    api.put(make_service(model=model))
+    await eventually(lambda: condition(api, "Ready").get("status") == "True", api)
+    await settle(operator, api)
+    assert asked
+    assert not [path for path in asked if "secret" in path]
+    assert not [verb for verb in api.verbs if "secret" in verb[2]]
+    named = {kind.name for (kind, _, _), found in api.objects.items() if "canary-reader" in json.dumps(found)}
+    assert named == {"InferenceService", "Deployment", "Pod"}  # the first is the user's own spec
+    told = api.get(INFERENCE_SERVICE, "default", "resnet")["status"]
+    assert "canary-reader" not in json.dumps([told, lines])
