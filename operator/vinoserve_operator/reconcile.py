@@ -48,6 +48,7 @@ from vinoserve_operator.kinds import (
     make_ref,
 )
 from vinoserve_operator.kube import Kube
+from vinoserve_operator.logs import Written
 from vinoserve_operator.metrics import Metrics
 from vinoserve_operator.plan import find_superfluous, hold_back, is_complete, make_key, make_plan
 from vinoserve_operator.recorder import Recorder
@@ -122,18 +123,20 @@ class Reconciler:
             raise RetryableError(f"{type(error).__name__}: {error}") from error
 
     async def _reconcile(self, ref: Ref) -> float | None:
-        if ref.kind is ACCELERATOR_CLASS:
-            return await self._reconcile_class(ref)
-        return await self._reconcile_service(ref)
-
-    async def _reconcile_service(self, ref: Ref) -> float | None:
         raw = self._cluster.get(ref)
         if raw is None or raw["metadata"].get("deletionTimestamp"):
             self._settled.forget(ref)
             return None
+        written = Written(str(ref), raw["metadata"].get("generation"))
+        try:
+            if ref.kind is ACCELERATOR_CLASS:
+                return await self._reconcile_class(ref, raw, written)
+            return await self._reconcile_service(ref, raw, written)
+        finally:
+            written.log()
+
+    async def _reconcile_service(self, ref: Ref, raw: Object, written: Written) -> float | None:
         again = None
-        applied: list[str] = []
-        deleted: list[str] = []
         version = self._accelerators.version
         acceptance, children = self._recall(ref, raw) or self._desire(ref, raw)
         try:
@@ -141,8 +144,8 @@ class Reconciler:
                 try:
                     children = self._hold_back(ref, children)
                     kept = await self._gather_configs(ref, children)
-                    present = await self._apply_children(raw, children.keep_configs(kept), applied)
-                    await self._delete_superfluous(ref, raw, children, deleted)
+                    present = await self._apply_children(raw, children.keep_configs(kept), written)
+                    await self._delete_superfluous(ref, raw, children, written)
                     if not kept and children.precompile is None:
                         self._settled.note(ref, make_basis(raw, version, present), children.config)
                 except RejectedError as error:
@@ -157,21 +160,19 @@ class Reconciler:
                 deployment,
                 pods,
                 node_groups=self._accelerators.gather_node_groups(pods),
+                lost_nodes=self._accelerators.gather_lost_nodes(pods),
                 class_troubles=self._accelerators.gather_troubles(acceptance.service),
                 autoscaler=self._cluster.get(Ref(HORIZONTAL_POD_AUTOSCALER, ref.namespace, ref.name)),
                 precompiling=self._find_precompiling(ref, children, owned),
                 now=self._now(),
             )
             status = make_service_status(look)
-            await self._apply_status(ref, raw, status.dump(), status.conditions)
+            await self._apply_status(ref, raw, status.dump(), status.conditions, written)
         except RetryableError as error:
-            error.progressed = bool(applied or deleted)
+            error.progressed = bool(written.applied or written.deleted)
             if isinstance(error, ConflictError):
                 await self._refresh(ref)
             raise
-        finally:
-            if applied or deleted:
-                log.info("applied", object=str(ref), kinds=applied, deleted=deleted)
         return again
 
     def _hold_back(self, ref: Ref, children: Children) -> Children:
@@ -251,11 +252,8 @@ class Reconciler:
             }
         return {key: text for key, text in others.items() if key in used}
 
-    async def _apply_children(self, raw: Object, children: Children, applied: list[str]) -> list[Object]:
-        """Apply what differs, and give all as they are then.
-
-        `applied` gets the kinds that were, also of an attempt that ends in an error.
-        """
+    async def _apply_children(self, raw: Object, children: Children, written: Written) -> list[Object]:
+        """Apply what differs, and give all as they are then."""
         refs = {make_key(child): make_ref(BY_NAME[child["kind"]], child) for child in children}
         observed = {key: found for key, ref in refs.items() if (found := self._cluster.get(ref))}
         plan = make_plan(children, observed.values())
@@ -274,12 +272,10 @@ class Reconciler:
                 wanted["metadata"]["uid"] = uid  # of one deleted meanwhile nothing is made
             observed[make_key(wanted)] = await self._kube.apply(wanted)
             self._cluster.put(ref.kind, observed[make_key(wanted)])
-            applied.append(ref.kind.name)
+            written.applied.append(ref.kind.name)
         return list(observed.values())
 
-    async def _delete_superfluous(
-        self, ref: Ref, raw: Object, children: Children, deleted: list[str]
-    ) -> None:
+    async def _delete_superfluous(self, ref: Ref, raw: Object, children: Children, written: Written) -> None:
         """What the spec called for once; after all else, so that nothing is without it too early."""
         pods = [pod for pod in self._cluster.gather_owned(POD, ref) if not is_over(pod)]
         templates = {template for pod in pods for template in list_claim_templates(pod)}
@@ -296,7 +292,7 @@ class Reconciler:
         for extra in find_superfluous(children, extras, raw["metadata"]["uid"]):
             await self._kube.delete(extra)
             self._cluster.drop(BY_NAME[extra["kind"]], extra)
-            deleted.append(extra["kind"])
+            written.deleted.append(extra["kind"])
 
     async def _check_owner(self, raw: Object) -> None:
         """Before anything is made: a deletion may have been missed, and then children would be made for nobody."""
@@ -320,20 +316,22 @@ class Reconciler:
             elif known is not None:
                 self._cluster.drop(child.kind, known)
 
-    async def _reconcile_class(self, ref: Ref) -> float | None:
+    async def _reconcile_class(self, ref: Ref, raw: Object, written: Written) -> float | None:
         """What pods hold, and what drivers publish, is looked at now and then: there are many, and they tell of themselves."""
-        raw = self._cluster.get(ref)
-        if raw is None or raw["metadata"].get("deletionTimestamp"):
-            return None
         look = await self._accelerators.look(raw, self._now())
         status = make_class_status(look)
-        await self._apply_status(ref, raw, status.dump(), status.conditions)
+        await self._apply_status(ref, raw, status.dump(), status.conditions, written)
         return _CLASS_AGAIN_SECONDS if look.accelerator else None
 
     async def _apply_status(
-        self, ref: Ref, raw: Object, status: Mapping[str, Any], conditions: tuple[Condition, ...]
+        self,
+        ref: Ref,
+        raw: Object,
+        status: Mapping[str, Any],
+        conditions: tuple[Condition, ...],
+        written: Written,
     ) -> None:
-        """Nothing is written where nothing has changed; what has, makes an event and a line in the log."""
+        """Nothing is written where nothing has changed; conditions that have make events."""
         before = raw.get("status") or {}
         if status == before:
             return
@@ -350,14 +348,9 @@ class Reconciler:
             raise RetryableError(f"the status was refused: {error}") from error
         if ref.kind is not ACCELERATOR_CLASS:  # the watch brings those, so that services hear of them
             self._cluster.put(ref.kind, answer)
-        events = make_events(raw, before.get("conditions") or (), conditions, self._instance, self._now())
-        log.info(
-            "status",
-            object=str(ref),
-            generation=raw["metadata"].get("generation"),
-            conditions={c.type: f"{c.status} {c.reason}" for c in conditions},
-        )
-        for event in events:
+        previous = before.get("conditions") or ()
+        written.note_status(previous, conditions)
+        for event in make_events(raw, previous, conditions, self._instance, self._now()):
             self._recorder.record(event)
 
 
