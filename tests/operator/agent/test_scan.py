@@ -1,5 +1,6 @@
 """What the node agent makes of a machine."""
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.operator.agent.machine import Machine, write
 from vinoserve_api.nodes import NODE_LABELS, join_values, read_gids
+from vinoserve_cli.__main__ import main
 from vinoserve_operator.agent.labels import make_labels
 from vinoserve_operator.agent.scan import Hardware, scan
 
@@ -184,3 +186,18 @@ def test_labels_are_those_that_the_agent_may_take_away(machine: Machine) -> None
     write(device / "tile0/physical_vram_size_bytes", str(GIB))
     machine.add_npu()
     assert make_labels(scan(machine.dev, machine.sys)).keys() == NODE_LABELS
+
+
+def test_the_command_prints_what_it_finds(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.add_gpu(0)
+    assert main(["agent", "--print", "--dev", str(machine.dev), "--sys", str(machine.sys)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["gpus"][0]["address"] == "0000:03:00.0"
+    assert found["npus"] == []
+    assert found["labels"]["vinoserve.dev/gpu.pci-id"] == "56c0"
+
+
+def test_an_interval_is_whole_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["agent", "--interval", "0"])
+    assert "'0' is no time; write a number of seconds from 1 on" in capsys.readouterr().err
