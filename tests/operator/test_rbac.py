@@ -82,7 +82,7 @@ async def used(api: ApiServer, workloads: Workloads, kubeconfig: Path) -> set[tu
             api.put(make_service("compiled", **compiled))
             (first,) = await eventually(lambda: api.gather(JOB), api)
             api.put(make_service("compiled", **compiled, hints={"performanceMode": "LATENCY"}))
-            await eventually(lambda: api.gather(JOB) and first not in api.gather(JOB), api)
+            await eventually(lambda old=first: api.gather(JOB) and old not in api.gather(JOB), api)
             await settle(operator, api)
         for name in ("resnet", "claiming", "compiled"):
             api.delete(INFERENCE_SERVICE, "default", name)
