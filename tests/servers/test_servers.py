@@ -10,6 +10,8 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from tests.servers_fixture import AzureServer, GcsServer, Registry, S3Server
+from tools.servers.autoscalers import keep_trigger
+from tools.toolbox.errors import ToolError
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig  # a type of its stubs alone
@@ -70,3 +72,14 @@ def test_registry(fixture: str, request: pytest.FixtureRequest) -> None:
 def test_prometheus(prometheus_binary: Path) -> None:
     said = subprocess.run([prometheus_binary, "--version"], capture_output=True, text=True, check=True)
     assert "prometheus, version 2" in said.stdout
+
+
+def test_kedas_switch_keeps_prometheus_and_the_default() -> None:
+    def switch(*cases: str) -> str:
+        return "\tswitch triggerType {\n" + "".join(f"\tcase {c}:\n\t\treturn {c}\n" for c in cases)
+
+    end = '\tdefault:\n\t\treturn nil, fmt.Errorf("no scaler")\n\t}\n'
+    whole = switch('"kafka"', '"prometheus"', '"redis"') + end
+    assert keep_trigger(whole) == switch('"prometheus"') + end
+    with pytest.raises(ToolError, match="prometheus"):
+        keep_trigger(switch('"kafka"') + end)
