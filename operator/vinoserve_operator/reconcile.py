@@ -17,6 +17,7 @@ from vinoserve_operator.desired.names import (
     CONFIG_ANNOTATION,
     INSTANCE_LABEL,
     MANAGED_LABELS,
+    POD_SECURITY_LABEL,
     make_config_key,
     make_label_selector,
     make_labels,
@@ -38,6 +39,7 @@ from vinoserve_operator.kinds import (
     HORIZONTAL_POD_AUTOSCALER,
     INFERENCE_SERVICE,
     JOB,
+    NAMESPACE,
     POD,
     REPLICA_SET,
     RESOURCE_CLAIM_TEMPLATE,
@@ -195,7 +197,9 @@ class Reconciler:
             return None
         uid = job["metadata"]["uid"]
         own = [pod for pod in pods if (find_controller(dict(pod.pod)) or {}).get("uid") == uid]
-        return Precompiling(job, own, exclusive=children.precompile.exclusive)
+        namespace = self._cluster.get(Ref(NAMESPACE, "", ref.namespace)) or {"metadata": {}}
+        enforced = (namespace["metadata"].get("labels") or {}).get(POD_SECURITY_LABEL, "")
+        return Precompiling(job, own, exclusive=children.precompile.exclusive, enforced=enforced)
 
     def _recall(self, ref: Ref, raw: Object) -> tuple[Acceptance, None] | None:
         """Where all is as it was when nothing was left to write."""

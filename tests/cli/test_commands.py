@@ -191,7 +191,10 @@ def test_serve_in_a_pod(calls: Calls, tmp_path: Path) -> None:
         "model_dir": Path("/models"),
         "cache_dir": Path("/cache"),
         "fetch": False,
+        "precompile": False,
     }
+    assert main(["serve", "--config", str(path), "--precompile"]) == 0
+    assert calls.options["precompile"]
     assert main(["fetch", "--config", str(path)]) == 0
     assert calls.options["model_dir"] == Path("/models")
 

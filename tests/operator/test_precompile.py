@@ -320,3 +320,16 @@ async def test_a_job_without_a_device_says_what_to_do(api: ApiServer, operator: 
     edit(api, rollout={"strategy": "Recreate"})
     await eventually(lambda: is_ready(api), api)
     assert find_job(api) is None
+
+
+async def test_a_namespace_that_forbids_folders_of_the_host_is_named(
+    api: ApiServer, operator: Running
+) -> None:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default", "labels": labels}})
+    api.put(make_class(hostPathCache="/var/cache/vinoserve"))
+    on_host = {"compiled": {"type": "HostPath"}}
+    api.put(make_service(precompile=True, cache=on_host, targetDevice="GPU"))
+    await eventually(lambda: condition(api, "Ready").get("reason") == "PodsForbidden", api)
+    assert condition(api, "Stalled")["status"] == "True"
+    assert "Pod Security restricted, which forbids hostPath" in condition(api, "Ready")["message"]

@@ -17,6 +17,8 @@ COMPILE_NAME: Final = "inferenceservice-compile"
 INSTANCE_LABEL: Final = "app.kubernetes.io/instance"
 MANAGED_LABELS: Final = {"app.kubernetes.io/managed-by": MANAGER}
 
+#: On a namespace: the Pod Security profile that is enforced there.
+POD_SECURITY_LABEL: Final = "pod-security.kubernetes.io/enforce"
 #: On a pod: which of the ConfigMap's keys it mounts.
 CONFIG_ANNOTATION: Final = "vinoserve.dev/config"
 #: On a Deployment: what the compiled cache was filled for, see `desired.precompile`.

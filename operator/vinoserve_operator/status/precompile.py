@@ -7,6 +7,7 @@ from typing import Any, Final
 from vinoserve_api.conditions import ProgressReason
 from vinoserve_operator.status.pods import Diagnosis, PodView
 
+_FORBID_HOST_PATHS: Final = ("baseline", "restricted")
 _FREE_A_DEVICE: Final = "; the pods that serve hold the devices: free one, or let those go first with spec.rollout.strategy: Recreate"
 
 
@@ -18,6 +19,9 @@ class Precompiling:
     pods: Sequence[PodView] = ()
     exclusive: bool = False
     """A unit of its devices serves one pod."""
+
+    enforced: str = ""
+    """The Pod Security profile that the namespace enforces, as its label says."""
 
     @property
     def name(self) -> str:
@@ -43,12 +47,22 @@ class Precompiling:
             found = replace(found, reason=ProgressReason.PRECOMPILING)
         return replace(found, message=f"Job {self.name}: {found.message}")
 
+    def _mounts_host_paths(self) -> bool:
+        return any("hostPath" in volume for volume in self.job["spec"]["template"]["spec"]["volumes"])
+
     def _find_failure(self) -> Mapping[str, Any] | None:
         conditions = (self.job.get("status") or {}).get("conditions") or ()
         return next((c for c in conditions if c.get("type") == "Failed" and c.get("status") == "True"), None)
 
     def _diagnose_pod(self) -> Diagnosis:
         pod = self.pod
+        if pod is None and self.enforced in _FORBID_HOST_PATHS and self._mounts_host_paths():
+            return Diagnosis(
+                ProgressReason.PODS_FORBIDDEN,
+                f"it has no pod: the namespace enforces Pod Security {self.enforced}, which forbids hostPath volumes; "
+                "write cache.compiled.type PersistentVolumeClaim, or have the admin label the namespace otherwise",
+                stuck=True,
+            )
         if pod is None:
             hint = "it has no pod yet; where that stays so, kubectl describe job says what refuses it"
             return Diagnosis(ProgressReason.PRECOMPILING, hint)
