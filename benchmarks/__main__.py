@@ -1,6 +1,7 @@
 """`python -m benchmarks`: measure, show what changed, write the report."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from benchmarks.plan import make_plan, make_smoke_plan
 from benchmarks.programs import build_programs
 from benchmarks.results import Results
 from benchmarks.run import run_plan
-from tools.toolbox.errors import ToolError, run_main
+from tools.toolbox.errors import run_main
 from tools.toolbox.progress import say
 
 
 def main() -> int:
     options = make_parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of all that has to be ended first
     match options.command:
         case "run":
             place = keep.kept() if options.keep else keep.latest()
@@ -28,7 +30,7 @@ def main() -> int:
             if place.serving.exists():
                 write_report(place)
         case "compare":
-            show_changes(read(options.earlier), read(options.later))
+            show_changes(Results.read(options.earlier), Results.read(options.later))
         case _:
             write_report(keep.kept())
     return 0
@@ -64,10 +66,10 @@ def measure_serving(place: keep.Place, file: Path | None, *, smoke: bool) -> Non
     if file:
         models["own"] = adopt_model(file)
     before = keep.kept().serving
-    earlier = Results.read(before) if before.exists() else None
+    earlier = Results.read(before) if before.exists() and not smoke else None
     results = run_plan(plan, models, build_programs())
     results.write(place.serving)
-    if earlier and not smoke:
+    if earlier:
         say("\nagainst the kept results, as shares of the limits of the same run:")
         show_changes(earlier, results)
     write_report(place)
@@ -81,12 +83,6 @@ def show_changes(earlier: Results, later: Results) -> None:
 def write_report(place: keep.Place) -> None:
     place.write_report()
     say(f"the report is in {place.report}")
-
-
-def read(path: Path) -> Results:
-    if not path.is_file():
-        raise ToolError(f"{path}: no such file")
-    return Results.read(path)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ file:close()
 {headers}
 done = function(summary, latency, requests)
   local e = summary.errors
-  io.write(string.format('{{"requests": %d, "microseconds": %d, "bytes": %d, "failed": %d, "p50": %f, "p90": %f, "p99": %f}}',
+  io.write(string.format('{{"requests": %d, "microseconds": %d, "bytes": %d, "failed": %d, "p50": %f, "p99": %f}}',
     summary.requests, summary.duration, summary.bytes, e.connect + e.read + e.write + e.status + e.timeout,
-    latency:percentile(50), latency:percentile(90), latency:percentile(99)))
+    latency:percentile(50), latency:percentile(99)))
 end
 """
 
@@ -36,7 +36,6 @@ class Measured:
     seconds: float
     failed: int
     p50_ms: float
-    p90_ms: float
     p99_ms: float
 
     @property
@@ -107,8 +106,8 @@ def read_wrk(output: str) -> Measured:
     """The line that the script of `make_wrk_script` ends with."""
     found: Mapping[str, Any] = json.loads(output[output.rindex("{") :])
     answers = found["requests"] - found["failed"]
-    p50, p90, p99 = (found[key] / 1000 for key in ("p50", "p90", "p99"))
-    return Measured(answers, found["microseconds"] / 1e6, found["failed"], p50, p90, p99)
+    p50, p99 = (found[key] / 1000 for key in ("p50", "p99"))
+    return Measured(answers, found["microseconds"] / 1e6, found["failed"], p50, p99)
 
 
 def read_h2load(output: str, log: Sequence[str], seconds: float) -> Measured:
@@ -118,8 +117,8 @@ def read_h2load(output: str, log: Sequence[str], seconds: float) -> Measured:
         raise ValueError(f"h2load printed no summary of its requests:\n{output}")
     succeeded, failed, _, timeout = map(int, counts.groups())
     times = sorted(int(line.split("\t")[2]) for line in log if line.split("\t")[1] == "200")
-    p50, p90, p99 = (find_percentile(times, share) / 1000 for share in (0.5, 0.9, 0.99))
-    return Measured(succeeded, seconds, failed + timeout, p50, p90, p99)
+    p50, p99 = (find_percentile(times, share) / 1000 for share in (0.5, 0.99))
+    return Measured(succeeded, seconds, failed + timeout, p50, p99)
 
 
 def read_openloop(output: str) -> Measured:
@@ -129,7 +128,6 @@ def read_openloop(output: str) -> Measured:
         max(found["took_seconds"], found["seconds"]),
         found["failed"],
         found["p50_ms"],
-        found["p90_ms"],
         found["p99_ms"],
     )
 

@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
-from tools.toolbox.cache import cache_root, make_key, make_once
+from tools.toolbox.cache import cache_root, make_key
 from tools.toolbox.programs import find_uv, run
+from tools.toolbox.steps import Step, make_missing
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements"
 
@@ -24,7 +25,9 @@ def make_environment(name: str) -> Path:
         options = ["--quiet", "--compile-bytecode", "--require-hashes", "--no-deps"]
         run([find_uv(), "pip", "install", *options, "--python", dest / "bin/python", "-r", lock])
 
-    return make_once(find_environment(name), fill)
+    dest = find_environment(name)
+    make_missing([Step(dest, f"the environment of {name}", 20, fill)])
+    return dest
 
 
 def find_packages(environment: Path) -> Path:

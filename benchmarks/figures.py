@@ -1,12 +1,13 @@
 """Medians, spreads and ratios of a run's rounds. Pure: every number of the report comes from here."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.limits import ECHO, NGHTTPD
 from benchmarks.plan import HALF
-from benchmarks.results import Cell, Load, Results, Round
+from benchmarks.results import Cell, Load, Results
 from benchmarks.run import BARE
 from benchmarks.servers import KSERVE, MLSERVER, TRITON, VINOSERVE
 
@@ -95,9 +96,11 @@ class Figures:
         return p50(cell) - alone[1].value if cell and alone else None
 
     def tail_at_half_load(self, protocol: str) -> float | None:
-        """p99 for one p50, at half of the server's own throughput."""
+        """p99 for one p50, at half of the server's own throughput; infinite where it fell behind even there."""
         cell = self.half_load("tiny", VINOSERVE, protocol)
-        return p99(cell) / p50(cell) if cell else None
+        if cell is None:
+            return None
+        return p99(cell) / p50(cell) if keeps_up(cell) else math.inf
 
     def batching_gain(self, server: str, load: Load) -> float | None:
         batched = [c.max_batch for c in self.results.cells if c.server == server and c.max_batch]
@@ -126,6 +129,8 @@ def cpu_seconds(cell: Cell) -> Figure | None:
     return Figure.of(found) if found else None
 
 
-def achieved(one: Round) -> float:
-    """Answers for one request that was due."""
-    return one.answers_per_second / one.rate if one.rate else 1.0
+def keeps_up(cell: Cell) -> bool:
+    """Whether in most rounds at least 97% of what was due was answered in time, and nothing failed."""
+    return median(one.answers_per_second / one.rate for one in cell.rounds if one.rate) >= 0.97 and not any(
+        one.failed for one in cell.rounds
+    )

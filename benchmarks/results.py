@@ -1,13 +1,17 @@
 """What a run found, as it is kept in JSON: every round's figures, from which medians, ratios, tables and pictures are made."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from benchmarks.payloads import Protocol
+from tools.toolbox.errors import ToolError
+
+Kept = TypeVar("Kept", bound=BaseModel)
 
 
 class _Kept(BaseModel):
@@ -39,7 +43,6 @@ class Round(_Kept):
 
     answers_per_second: float
     p50_ms: float
-    p90_ms: float
     p99_ms: float
     failed: int
     rate: float | None = None
@@ -108,8 +111,27 @@ class Results(_Kept):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        return cls.model_validate_json(path.read_bytes())
+        return read_kept(cls, path)
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.model_dump_json(by_alias=True, indent=1, exclude_none=True) + "\n")
+        path.write_text(dump_lines(self.model_dump(mode="json", by_alias=True, exclude_none=True)))
+
+
+def read_kept(kind: type[Kept], path: Path) -> Kept:
+    """Raises ToolError where the file is not what this version writes."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ToolError(f"{path}: no results of this version: {str(error).splitlines()[0]}") from None
+
+
+def dump_lines(document: Mapping[str, object]) -> str:
+    """JSON with a line for each element of the lists: small, and its changes can be read."""
+    parts = []
+    for key, value in document.items():
+        shown = json.dumps(value)
+        if isinstance(value, list):
+            shown = "[\n" + ",\n".join(json.dumps(one) for one in value) + "\n]"
+        parts.append(f"{json.dumps(key)}: {shown}")
+    return "{" + ",\n".join(parts) + "}\n"

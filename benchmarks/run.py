@@ -190,15 +190,17 @@ class Bench:
         for load in {load.protocol: load for load in self.stage.closed}.values():
             protocol = load.protocol
             if server.can(protocol):
+                port = started.port(protocol)
                 try:
-                    size = self.run.meter.check(started.port(protocol), self.model, load)
-                    payload = make_payload(self.model, protocol)
-                    self.run.meter.measure(started.group, started.port(protocol), payload, load, seconds=1)
+                    size = self.run.meter.check(port, self.model, load)
                 except ServerError as error:
                     self.run.leave_out(f"{variant.label} with {self.model.name}, {protocol}", error)
                     continue
+                with contextlib.suppress(ServerError):  # warming up: a slow one may answer nothing so soon
+                    payload = make_payload(self.model, protocol)
+                    self.run.meter.measure(started.group, port, payload, load, seconds=1)
                 self.sizes.setdefault(protocol, size)
-                ports[protocol] = started.port(protocol)
+                ports[protocol] = port
         return Target(server.name, variant.max_batch, started.group, ports)
 
 

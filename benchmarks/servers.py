@@ -26,6 +26,7 @@ from tools.toolbox.errors import ToolError
 Hint = Literal["LATENCY", "THROUGHPUT"]
 SERVED: Final = Path(__file__).parent / "served"
 _START_SECONDS: Final = 120.0
+_TRIES: Final = 2  # another process may take a port between its choice and its use
 
 
 @dataclass(frozen=True)
@@ -99,16 +100,32 @@ class Running:
 @contextlib.contextmanager
 def serving(server: Server, setup: Setup, folder: Path, *, keep: bool = False) -> Iterator[Running]:
     """The server, ready to infer. `keep`: `folder` is as an earlier start left it. Raises ServerError."""
-    if not keep:
-        shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        for left in reversed(range(_TRIES)):
+            if not keep:
+                shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                started = _start(server, setup, folder, stack)
+            except ServerError:
+                stack.close()
+                if not left:
+                    raise
+            else:
+                break
+        yield started
+
+
+def _start(server: Server, setup: Setup, folder: Path, stack: contextlib.ExitStack) -> Running:
     ports = find_ports(4)
     command = server.prepare(setup, folder, ports)
-    with running(command.argv, folder=folder, env=command.env, cores=setup.cores, kill=server.kill) as group:
-        begun = time.monotonic()
-        started = Running(group, ports[0], ports[1])
-        wait_until(lambda: started.ready, group, _START_SECONDS)
-        yield replace(started, seconds=time.monotonic() - begun)
+    begun = time.monotonic()
+    group = stack.enter_context(
+        running(command.argv, folder=folder, env=command.env, cores=setup.cores, kill=server.kill)
+    )
+    started = Running(group, ports[0], ports[1])
+    wait_until(lambda: started.ready, group, _START_SECONDS)
+    return replace(started, seconds=time.monotonic() - begun)
 
 
 def prepare_vinoserve(setup: Setup, folder: Path, ports: Sequence[int]) -> Command:
@@ -144,7 +161,7 @@ def prepare_mlserver(setup: Setup, folder: Path, ports: Sequence[int]) -> Comman
         "http_port": ports[0],
         "grpc_port": ports[1],
         "metrics_port": ports[2],
-        "parallel_workers": 0,  # its models then run in the server's process: faster here than a worker of its own
+        "parallel_workers": 0,  # in the server's process: workers of its own don't start with uvloop from 0.22 on
         "debug": False,
     }
     model: dict[str, object] = {"name": MODEL_NAME, "implementation": "mlserver_model.OpenVinoModel"}

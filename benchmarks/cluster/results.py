@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from benchmarks.results import Machine
+from benchmarks.results import Machine, dump_lines, read_kept
 
 
 class _Kept(BaseModel):
@@ -46,8 +46,8 @@ class ClusterResults(_Kept):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        return cls.model_validate_json(path.read_bytes())
+        return read_kept(cls, path)
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.model_dump_json(by_alias=True, indent=1, exclude_none=True) + "\n")
+        path.write_text(dump_lines(self.model_dump(mode="json", by_alias=True, exclude_none=True)))

@@ -71,7 +71,7 @@ def make_cluster_pictures(results: ClusterResults) -> dict[str, dict[str, Any]]:
         "fleets": {
             "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
             "background": "white",
-            "config": {"font": "sans-serif"},
+            "config": {"font": "sans-serif", "aria": False},
             "data": {"values": values},
             "facet": {"column": {"field": "what", "title": None, "sort": None}},
             "resolve": {"scale": {"y": "independent"}},

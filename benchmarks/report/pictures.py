@@ -84,7 +84,7 @@ def make_base(values: list[Spec]) -> Spec:
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "background": "white",
-        "config": {"font": "sans-serif"},
+        "config": {"font": "sans-serif", "aria": False},
         "data": {"values": values},
     }
 

@@ -1,5 +1,6 @@
 """Markdown tables and numbers as people read them. Pure."""
 
+import math
 from collections.abc import Sequence
 
 from benchmarks.figures import Figure
@@ -14,9 +15,11 @@ def make_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def show_number(value: float | None, unit: str = "") -> str:
-    """Three digits, or all before the point: 0.123, 1.23, 12.3, 1,234."""
+    """Three digits, or all before the point: 0.123, 1.23, 12.3, 1,234. Infinite is what a server that falls behind is."""
     if value is None:
         return NONE
+    if math.isinf(value):
+        return "fell behind"
     if abs(value) >= 100:
         return f"{value:,.0f}{unit}"
     return f"{value:.{1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3}f}{unit}"

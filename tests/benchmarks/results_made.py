@@ -31,7 +31,6 @@ def make_round(rate: float, latency: float, wanted: float | None = None) -> Roun
     return Round(
         answers_per_second=rate,
         p50_ms=latency,
-        p90_ms=2 * latency,
         p99_ms=2.5 * latency,
         failed=0,
         rate=wanted,

@@ -23,7 +23,7 @@ WRK = """Running 2s test @ http://127.0.0.1:8000/v2/models/m/infer
     Req/Sec     8.64k     0.98k   10.01k    75.00%
   17194 requests in 2.00s, 5.12MB read
 Requests/sec:   8597.02
-{"requests": 17194, "microseconds": 2000220, "bytes": 5368709, "failed": 4, "p50": 1699.0, "p90": 2308.0, "p99": 4896.0}"""
+{"requests": 17194, "microseconds": 2000220, "bytes": 5368709, "failed": 4, "p50": 1699.0, "p99": 4896.0}"""
 
 H2LOAD = """finished in 2.00s, 6766.00 req/s, 971.69KB/s
 requests: 5 total, 9 started, 5 done, 4 succeeded, 1 failed, 1 errored, 2 timeout
@@ -44,7 +44,7 @@ def test_wrk_counts_failures_apart() -> None:
     found = read_wrk(WRK)
     assert (found.answers, found.failed) == (17190, 4)
     assert found.answers_per_second == pytest.approx(8594, abs=1)
-    assert (found.p50_ms, found.p90_ms, found.p99_ms) == (1.699, 2.308, 4.896)
+    assert (found.p50_ms, found.p99_ms) == (1.699, 4.896)
 
 
 def test_wrk_sends_the_bytes_of_a_file_with_the_headers() -> None:
@@ -74,7 +74,7 @@ def test_a_client_that_says_nothing_is_an_error() -> None:
 
 
 def test_a_server_that_falls_behind_takes_longer_than_the_requests_were_due() -> None:
-    output = '{"answered": 300, "failed": 2, "seconds": 2, "took_seconds": 3, "p50_ms": 1, "p90_ms": 2, "p99_ms": 900.5}'
+    output = '{"answered": 300, "failed": 2, "seconds": 2, "took_seconds": 3, "p50_ms": 1, "p99_ms": 900.5}'
     found = read_openloop(output)
     assert (found.answers_per_second, found.failed, found.p99_ms) == (100, 2, 900.5)
 

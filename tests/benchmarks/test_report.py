@@ -10,7 +10,7 @@ from benchmarks import keep
 from benchmarks.compare import compare
 from benchmarks.figures import Figure, Figures
 from benchmarks.goals import make_goals
-from benchmarks.plan import REST_16, make_plan, make_smoke_plan
+from benchmarks.plan import HALF, REST_16, make_plan, make_smoke_plan
 from benchmarks.report.markdown import make_report
 from benchmarks.report.pictures import make_pictures
 from benchmarks.report.tables import make_table, show_figure, show_number, show_ratio
@@ -110,3 +110,18 @@ def test_a_users_model_is_measured_beside_the_others() -> None:
             "own",
             "mlp",
         ]
+
+
+def test_a_server_that_falls_behind_at_half_load_has_missed_the_goal() -> None:
+    results = make_results()
+    cells = [
+        c.model_copy(
+            update={"rounds": tuple(one.model_copy(update={"answers_per_second": 1.0}) for one in c.rounds)}
+        )
+        if c.load.share == HALF
+        else c
+        for c in results.cells
+    ]
+    behind = results.model_copy(update={"cells": tuple(cells)})
+    text = make_report(behind, None, [])
+    assert "| p99 for one p50 at half load, gRPC | at most 3x | fell behind | no |" in text
