@@ -25,6 +25,14 @@ app.kubernetes.io/name: inferenceservice
 app.kubernetes.io/managed-by: vinoserve
 {{- end -}}
 
+{{- /* Selects those, and the pods of the Jobs that compile for them. */ -}}
+{{- define "vinoserve.workloadSelector" -}}
+matchLabels:
+  app.kubernetes.io/managed-by: vinoserve
+matchExpressions:
+  - {key: app.kubernetes.io/name, operator: In, values: [inferenceservice, inferenceservice-compile]}
+{{- end -}}
+
 {{- define "vinoserve.operatorImage" -}}
 {{- printf "%s:%s" .Values.operator.image.repository (.Values.operator.image.tag | default .Chart.AppVersion) -}}
 {{- end -}}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from vinoserve_runtime import loader as loader_module
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.idle import Sleeper
 from vinoserve_runtime.lifecycle import Lifecycle
-from vinoserve_runtime.protocol.errors import NotReadyError, QueueFullError
+from vinoserve_runtime.protocol.errors import DeadlineExceededError, NotReadyError, QueueFullError
 
 X = np.ones((1, 4), np.float32)
 
@@ -238,6 +239,32 @@ async def test_more_than_may_wait_is_refused_while_the_model_loads(tmp_path: Pat
         with pytest.raises(QueueFullError):
             dataplane.admit()
         assert len(await asyncio.gather(*asked)) == size + 1
+
+
+async def test_the_deadline_of_a_request_counts_while_the_model_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {
+        "maxRequestBytes": 1 << 20,
+        "maxQueuedRequests": 8,
+        "requestTimeoutSeconds": 1,
+        "maxImagePixels": 1000,
+    }
+    async with here.running(tmp_path, releaseAfterSeconds=1, limits=limits) as (lifecycle, task):
+        await asleep(lifecycle, task)
+        go_on = threading.Event()
+        real = loader_module.compile_model
+
+        def compile_model(*given: Any) -> Any:
+            go_on.wait(60)
+            return real(*given)
+
+        monkeypatch.setattr(loader_module, "compile_model", compile_model)
+        with pytest.raises(DeadlineExceededError):
+            await lifecycle._dataplane.infer([X])
+        go_on.set()
+        await here.until(lambda: lifecycle.ledger.idle.reloads == 1, task)
+        assert len(await lifecycle._dataplane.infer([X])) == 1, "who gave up has not waited in vain"
 
 
 async def test_the_stand_in_refuses_who_waits_and_lets_the_next_one_wait(tmp_path: Path) -> None:
