@@ -22,6 +22,7 @@ _KEYED: Final[dict[str, list[str]]] = {
 _SETS: Final = (
     "spec.operatorAffinity[].types",
     "spec.operatorAffinity[].names",
+    "spec.dra.selectors",
     "spec.hostPath.paths",
     "spec.hostPath.libraries",
     "spec.renderGroups",
