@@ -150,10 +150,14 @@ def host_path_class(site: Site) -> Iterator[str]:
     site.cluster.kubectl("delete", "acceleratorclass", name)
 
 
-def test_a_cache_on_the_node_is_the_services_own(site: Site, relu: str, host_path_class: str) -> None:
+def test_a_cache_on_the_node_is_the_services_own_and_a_job_takes_no_device_away(
+    site: Site, relu: str, host_path_class: str
+) -> None:
+    """The cluster has two GPUs, which the two pods hold."""
     spec: dict[str, Any] = {
         "model": {"uri": relu},
         "accelerators": [{"class": host_path_class, "count": 1}],
+        "replicas": 2,
         "precompile": True,
         "cache": {"compiled": {"type": "HostPath"}},
     }
@@ -165,6 +169,14 @@ def test_a_cache_on_the_node_is_the_services_own(site: Site, relu: str, host_pat
     own = site.models / "host" / site.namespace / "relu"
     assert list(own.glob("*/*.blob.*")), "below it, by namespace and name"
     assert (own.stat().st_gid, own.stat().st_mode & 0o7777) == (65532, 0o2770)
+
+    changed = {**spec, "hints": {"performanceMode": "THROUGHPUT"}}
+    site.apply("relu", changed)
+    message = site.wait_condition("relu", "Stalled", "True", "Unschedulable", 120)
+    assert "the pods that serve hold the devices" in message
+    assert site.infer("relu", ONE)["outputs"][0]["data"] == [0, 1, 3.5, 4]
+    site.apply("relu", {**changed, "rollout": {"strategy": "Recreate"}})
+    site.wait_ready("relu")
 
     without = {key: value for key, value in spec.items() if key != "accelerators"}
     site.apply("relu", without)
