@@ -65,9 +65,7 @@ def make_goals_part(figures: Figures) -> Iterator[str]:
     yield "## What vinoserve is meant to reach"
     rows = []
     for goal in make_goals(figures):
-        bound = ("at least " if goal.at_least else "at most ") + show_number(goal.wanted, goal.unit).replace(
-            ".00", ""
-        )
+        bound = ("at least " if goal.at_least else "at most ") + f"{goal.wanted:g}{goal.unit}"
         verdict = {True: "yes", False: "no", None: NONE}[goal.met]
         rows.append([goal.what, bound, show_number(goal.found, goal.unit), verdict])
     yield make_table(["", "meant", "found", "reached"], rows)

@@ -67,7 +67,12 @@ def make_latency(figures: Figures, protocol: str) -> Spec:
             "color": make_colour(
                 [server for server in servers if any(v["server"] == server for v in values)]
             ),
-            "strokeDash": {"field": "percentile", "title": None, "sort": ["p50", "p99"]},
+            "strokeDash": {
+                "field": "percentile",
+                "title": None,
+                "sort": ["p50", "p99"],
+                "legend": {"symbolType": "stroke"},
+            },
         },
     }
 
@@ -91,7 +96,7 @@ def make_base(values: list[Spec]) -> Spec:
 
 def make_axes(x: str, y: str) -> Spec:
     return {
-        "x": {"field": "x", "type": "quantitative", "scale": {"type": "log"}, "title": x},
+        "x": {"field": "x", "type": "quantitative", "scale": {"type": "log", "nice": False}, "title": x},
         "y": {"field": "y", "type": "quantitative", "scale": {"type": "log"}, "title": y},
     }
 
