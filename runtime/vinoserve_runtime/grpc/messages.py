@@ -25,6 +25,8 @@ MESSAGE_SECONDS: Final = 10.0
 MESSAGE_BYTES: Final = 64 << 10
 """In any MESSAGE_SECONDS this much more of a message that was begun must come, or the rest of it."""
 ALIGNMENT: Final = 64
+SPARE_BYTES: Final = 16 << 10
+"""Beside what is missing of a message, for the padding of the last frame."""
 
 
 class Sink(Protocol):
@@ -171,7 +173,7 @@ class Inbox:
         self._view = make_place(length, find_raw(data))
         missing = length - len(data) - self._stream.credit
         if missing > 0:
-            self._stream.extend(missing)
+            self._stream.extend(missing + SPARE_BYTES)
         return self._fill(data)
 
     def _fill(self, data: bytes) -> bytes:

@@ -270,6 +270,8 @@ class Connection(Generic[_T]):
         if padding:
             self._guard.hear_noise()
             self.add_credit(padding)
+            if stream is not None:
+                stream.extend(padding)  # nobody else gives it back
         elif length < TINY_BYTES and not flags & END_STREAM:
             self._guard.hear_noise()
         self._left, self._pad = length - padding, max(padding - 1, 0)

@@ -115,7 +115,6 @@ FLOODS = {
     "too much data": (
         opened(1, 4)
         + http2.frame(http2.DATA, 0, 1, http2.message(b"", length=900_000))
-        + b""
         # the window grows with what is expected, and not further
         + http2.frame(http2.DATA, 0, 1, bytes(1_000_000)),
         ErrorCode.FLOW_CONTROL_ERROR,

@@ -73,7 +73,10 @@ def test_requests_in_pieces(step: int) -> None:
     )
     for start in range(0, len(data), step):
         peer.send_raw(data[start : start + step])
-    answer = peer.take()
+    said = peer.take()
+    padding = [(one.stream, one.number) for one in said if one.kind == WINDOW_UPDATE]
+    assert padding == [(stream, size) for stream in (1, 3, 5) for size in (4, 1)]
+    answer = [one for one in said if one.kind != WINDOW_UPDATE]
     assert [(one.kind, one.stream) for one in answer] == [
         (kind, stream) for stream in (1, 3, 5) for kind in (HEADERS, DATA, HEADERS)
     ]
