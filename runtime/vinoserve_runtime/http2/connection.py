@@ -5,7 +5,7 @@ as they are opened, and answers that are not taken end the connection or the str
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 from vinoserve_runtime.http2.blocks import MAX_BLOCK_BYTES, BlockReader
 from vinoserve_runtime.http2.errors import ConnectionFault, ErrorCode, StreamFault
@@ -31,37 +31,26 @@ from vinoserve_runtime.http2.frames import (
     make_frame,
     make_goaway,
     make_rst_stream,
-    make_window_update,
     read_number,
 )
 from vinoserve_runtime.http2.guard import Guard
 from vinoserve_runtime.http2.outlet import Buffer, Outlet
+from vinoserve_runtime.http2.payload import TINY_BYTES, Payload, read_padding
 from vinoserve_runtime.http2.requests import RequestHead, read_request_head
 from vinoserve_runtime.http2.rules import check_frame, strip_headers
 from vinoserve_runtime.http2.settings import (
-    CONNECTION_WINDOW,
     FRAME_BYTES,
     GREETING,
     LARGEST_WINDOW,
     MAX_STREAMS,
     read_peer_settings,
 )
-from vinoserve_runtime.http2.stream import Stream
+from vinoserve_runtime.http2.stream import Application, Stream
 
 _T = TypeVar("_T")
-_T_contra = TypeVar("_T_contra", contravariant=True)
 
-TINY_BYTES: Final = 16
-"""DATA of less is noise, unless it ends the stream."""
 RECENT_STREAMS: Final = 256
 """That the server ended first: what the client sent before it knew is dropped."""
-CREDIT_STEP: Final = CONNECTION_WINDOW // 2
-
-
-class Application(Protocol[_T_contra]):
-    def open(self, stream: Stream, request: _T_contra) -> None:
-        """A request begins; sets `stream.receiver`."""
-        ...
 
 
 class Connection(Generic[_T]):
@@ -79,6 +68,7 @@ class Connection(Generic[_T]):
         self._application = application
         self._guard = Guard()
         self._outlet = Outlet(write, write_pieces, self._guard)
+        self._payload = Payload(self._outlet, self._guard)
         self._blocks = BlockReader(lambda fields: interpret(read_request_head(fields)))
         self.streams: dict[int, Stream] = {}
         self.last_stream = 0
@@ -87,15 +77,10 @@ class Connection(Generic[_T]):
         self.is_ending = False
         """No more streams are opened."""
         self.pongs = 0
-        self._credit = CONNECTION_WINDOW
-        self._uncredited = 0
         self._preface = PREFACE
         self._rest = b""
         self._fragments: list[bytes] | None = None
         self._fragments_of = (0, 0)
-        self._left = self._pad = 0
-        self._left_ends = False
-        self._left_stream: Stream | None = None
         self._recent: dict[int, None] = {}
         self._handlers = {
             HEADERS: self._on_headers,
@@ -123,11 +108,11 @@ class Connection(Generic[_T]):
         end, position = len(data), 0
         if self._preface:
             position = self._take_preface(data)
-        unpack, streams, handlers = HEADER.unpack_from, self.streams, self._handlers
+        unpack, streams, payload = HEADER.unpack_from, self.streams, self._payload
         while True:
-            if self._left or self._pad:
-                position = self._go_on(data, position)
-                if self._left or self._pad:
+            if payload.is_open:
+                position = payload.go_on(data, position)
+                if payload.is_open:
                     return
             if end - position < HEADER_BYTES:
                 break
@@ -143,7 +128,7 @@ class Connection(Generic[_T]):
                         break
                     position = begun
                     continue
-                self._take_credit(stream, length)
+                payload.take_credit(stream, length)
                 position = after
                 ended = stream.ended = bool(flags & END_STREAM)
                 if length < TINY_BYTES and not ended:
@@ -161,7 +146,7 @@ class Connection(Generic[_T]):
             if after > end:
                 break
             position = after
-            handler = handlers.get(kind)
+            handler = self._handlers.get(kind)
             if handler is None:
                 self._guard.hear_noise()
                 continue
@@ -173,21 +158,11 @@ class Connection(Generic[_T]):
 
     def get_buffer(self) -> memoryview | None:
         """Where the next bytes may be put at once."""
-        stream = self._left_stream
-        if stream is None or not self._left:
-            return None
-        view = stream.receiver.get_buffer()
-        return None if view is None else view[: self._left]
+        return self._payload.get_buffer()
 
     def received(self, size: int) -> None:
         """So much was put there."""
-        stream = self._left_stream
-        if stream is not None:
-            self._left -= size
-            stream.receiver.received(size)
-            stream.account(size)
-            if not self._left:
-                self._end_data()
+        self._payload.received(size)
 
     def pause(self) -> None:
         """The transport takes no more."""
@@ -226,11 +201,7 @@ class Connection(Generic[_T]):
     # ---- streams call ----
 
     def add_credit(self, size: int) -> None:
-        self._uncredited += size
-        if self._uncredited >= CREDIT_STEP:
-            self._credit += self._uncredited
-            self._outlet.write(make_window_update(0, self._uncredited))
-            self._uncredited = 0
+        self._payload.add_credit(size)
 
     def all_said(self, stream: Stream) -> None:
         if not stream.ended:
@@ -250,62 +221,15 @@ class Connection(Generic[_T]):
     def _begin_data(self, data: bytes, start: int, length: int, flags: int, ident: int) -> int:
         """A frame that isn't simple: padded, not whole, or unwanted. Where its content begins, -1 where that isn't there yet."""
         self._check_frame(DATA, length, ident)
-        padding = 0
-        if flags & PADDED:
-            if not length:
-                raise ConnectionFault(
-                    ErrorCode.FRAME_SIZE_ERROR, "padded DATA without the length of the padding"
-                )
-            if start >= len(data):
-                return -1
-            padding = data[start] + 1
-            if padding > length:
-                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "more padding than DATA")
-            start += 1
+        padding = read_padding(data, start, length, flags)
+        if padding is None:
+            return -1
         stream = self.streams.get(ident)
         if stream is None or stream.ended:
             self._check_stray(stream, ident)
             stream = None
-        self._take_credit(stream, length)
-        if padding:
-            self._guard.hear_noise()
-            self.add_credit(padding)
-            if stream is not None:
-                stream.extend(padding)  # nobody else gives it back
-        elif length < TINY_BYTES and not flags & END_STREAM:
-            self._guard.hear_noise()
-        self._left, self._pad = length - padding, max(padding - 1, 0)
-        self._left_stream = stream
-        self._left_ends = bool(flags & END_STREAM)
-        if not self._left:
-            self._end_data()
-        return start
-
-    def _go_on(self, data: bytes, position: int) -> int:
-        """With a DATA frame that has begun; where it goes on from there."""
-        if self._left:
-            piece = data[position : position + self._left]
-            position += len(piece)
-            self._left -= len(piece)
-            stream = self._left_stream
-            if stream is None:
-                self.add_credit(len(piece))
-            elif piece:
-                stream.receiver.receive(piece, ended=False)
-                stream.account(len(piece))
-            if not self._left:
-                self._end_data()
-        if not self._left:
-            skipped = min(self._pad, len(data) - position)
-            position += skipped
-            self._pad -= skipped
-        return position
-
-    def _end_data(self) -> None:
-        stream, self._left_stream = self._left_stream, None
-        if stream is not None and self._left_ends:
-            stream.ended = True
-            stream.receiver.receive(b"", ended=True)
+        self._payload.begin(stream, length, flags, padding)
+        return start + (1 if padding else 0)
 
     def _check_stray(self, stream: Stream | None, ident: int) -> None:
         """DATA on a stream that takes none."""
@@ -315,15 +239,6 @@ class Connection(Generic[_T]):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"DATA on stream {ident}, which is not open")
         elif ident <= self.last_stream and ident not in self._recent:
             self._fail_stream(ident, ErrorCode.STREAM_CLOSED)
-
-    def _take_credit(self, stream: Stream | None, length: int) -> None:
-        self._credit -= length
-        if self._credit < 0:
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window")
-        if stream is not None:
-            stream.credit -= length
-            if stream.credit < 0:
-                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window")
 
     # ---- other frames ----
 
@@ -480,6 +395,5 @@ class Connection(Generic[_T]):
 
     def _close(self, stream: Stream) -> None:
         if self.streams.pop(stream.id, None) is not None:
-            if stream is self._left_stream:
-                self._left_stream = None
+            self._payload.forget(stream)
             stream.close()

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Final, Generic, Protocol, TypeVar
 
-from vinoserve_runtime.http2.connection import Application as Opener
 from vinoserve_runtime.http2.endpoint import Endpoint
 from vinoserve_runtime.http2.requests import RequestHead
+from vinoserve_runtime.http2.stream import Application as Opener
 from vinoserve_runtime.sockets import BACKLOG, listen
 
 _T = TypeVar("_T")

@@ -2,12 +2,14 @@
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from vinoserve_runtime.http2.errors import ErrorCode
 from vinoserve_runtime.http2.frames import DATA, END_HEADERS, END_STREAM, HEADER, HEADERS, make_window_update
 from vinoserve_runtime.http2.outlet import Buffer, Outlet
 from vinoserve_runtime.http2.settings import LARGEST_WINDOW, STREAM_WINDOW
+
+_T_contra = TypeVar("_T_contra", contravariant=True)
 
 JOINED_BYTES: Final = 64 << 10
 """Longer responses are not copied into one piece."""
@@ -236,3 +238,9 @@ class Stream:
         self.pending = 0
         receiver, self.receiver = self.receiver, NOBODY
         receiver.closed()
+
+
+class Application(Protocol[_T_contra]):
+    def open(self, stream: Stream, request: _T_contra) -> None:
+        """A request begins; sets `stream.receiver`."""
+        ...

@@ -106,8 +106,8 @@ class Connections(RuleBasedStateMachine):
         connection = self.peer.connection
         held = sum(stream._held for stream in connection.streams.values())
         assert 0 <= held <= CONNECTION_WINDOW
-        if not self.failed and not connection._left:
-            assert connection._credit + connection._uncredited + held == CONNECTION_WINDOW
+        if not self.failed and not connection._payload.is_open:
+            assert connection._payload.credit + connection._payload.uncredited + held == CONNECTION_WINDOW
         assert len(connection._rest) <= 40_000
 
     def teardown(self) -> None:
