@@ -13,7 +13,7 @@ from vinoserve_operator.cluster import Cluster, find_service
 from vinoserve_operator.errors import GoneError, RejectedError, RetryableError
 from vinoserve_operator.health import Health
 from vinoserve_operator.inbox import Inbox
-from vinoserve_operator.kinds import INFERENCE_SERVICE, POD, WATCHED, Object, Ref
+from vinoserve_operator.kinds import INFERENCE_SERVICE, POD, WATCHED, Kind, Object, Ref
 from vinoserve_operator.kube import Kube
 from vinoserve_operator.lease import Lease
 from vinoserve_operator.metrics import (
@@ -38,6 +38,8 @@ from vinoserve_operator.reports import Fetch, Reports
 from vinoserve_operator.settings import Settings
 from vinoserve_operator.watches import Watches
 
+_LIST_TRIES: Final = 5
+_LONGEST_LIST_PAUSE: Final = 2.0
 _GAP_SECONDS: Final = 1.0
 """The watches of all kinds begin anew together; one round of lists answers them all."""
 
@@ -123,9 +125,20 @@ class Operator:
         """Everything there is, once."""
         for kind in WATCHED:
             where = (self.settings.namespaces if kind.namespaced else ()) or (None,)
-            lists = [await self.kube.gather(kind, namespace) for namespace in where]
+            lists = [await self._gather(kind, namespace) for namespace in where]
             items = [item for found, _ in lists for item in found]
             self.inbox.replace(kind, items, min(version for _, version in lists))
+
+    async def _gather(self, kind: Kind, namespace: str | None) -> tuple[list[Object], int]:
+        """Tried again by itself: where two of five answers are errors, all kinds in a row would never be had."""
+        backoff = Backoff()
+        for failures in range(1, _LIST_TRIES):
+            try:
+                return await self.kube.gather(kind, namespace)
+            except RetryableError as error:
+                log.debug("listing again", kind=kind.name, error=str(error))
+                await asyncio.sleep(min(_LONGEST_LIST_PAUSE, backoff.delay(failures)))
+        return await self.kube.gather(kind, namespace)
 
     async def _work(self) -> None:
         await self.lease.wait()

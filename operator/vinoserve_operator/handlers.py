@@ -1,6 +1,8 @@
 """kopf's part: it watches, reconnects and logs in; each event goes to the sink and that is all."""
 
+import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -11,6 +13,9 @@ from vinoserve_operator.kinds import WATCHED, Kind, Object
 
 Sink = Callable[[Kind, str | None, Object], None]
 """Kind; ADDED, MODIFIED, DELETED, or None where it comes from a list; the object."""
+
+_SILENCE_SECONDS = 70.0
+"""After which a watch is taken for dead: API servers send a bookmark each minute, if nothing else."""
 
 _RETRY_SECONDS = (1, 1, 2, 3, 5, 8, *(13,) * 1000)
 """Between tries to list or watch: hours of trouble at the API server are no reason to exit."""
@@ -37,6 +42,19 @@ def _watch(kind: Kind, sink: Sink, registry: kopf.OperatorRegistry) -> None:
         sink(kind, event["type"], dict(event["object"]))
 
 
+async def _retry_conflicts(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """An API server in trouble answers even a list with 409, at which kopf gives up: such an answer isn't shown to it."""
+    for seconds in _RETRY_SECONDS:
+        response = await handler(request)
+        if response.status != HTTPStatus.CONFLICT:
+            break
+        response.release()
+        await asyncio.sleep(seconds)
+    return response
+
+
 def _open(info: kopf.ConnectionInfo, sessions: list[aiohttp.ClientSession]) -> kopf.AiohttpSession:
     """As kopf opens it."""
     session = aiohttp.ClientSession(
@@ -44,6 +62,7 @@ def _open(info: kopf.ConnectionInfo, sessions: list[aiohttp.ClientSession]) -> k
         headers=info.as_http_headers(),
         proxy=info.proxy_url,
         trust_env=info.trust_env,
+        middlewares=(_retry_conflicts,),
     )
     sessions.append(session)
     return kopf.AiohttpSession(
@@ -55,17 +74,17 @@ def _open(info: kopf.ConnectionInfo, sessions: list[aiohttp.ClientSession]) -> k
     )
 
 
-class _NoStorage(kopf.DiffBaseStorage):  # type: ignore[misc]
+class _NoStorage(kopf.DiffBaseStorage):
     """Nothing is compared with what was handled before, and nothing is copied for it, which kopf does at every event."""
 
-    def build(self, **_: Any) -> dict[str, Any]:
+    def build(self, **_: Any) -> Any:
         return {}
 
     def fetch(self, **_: Any) -> None:
-        return None
+        """Nothing was handled before."""
 
     def store(self, **_: Any) -> None:
-        return None
+        """Nothing is kept."""
 
 
 async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -74,6 +93,7 @@ async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.scanning.disabled = True  # no watching of CRDs and namespaces, no rights to do so
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330  # a watch that is never answered must end (kopf#1120)
+    settings.watching.inactivity_timeout = _SILENCE_SECONDS
     settings.watching.connect_timeout = 10
     settings.watching.chunk_size = 500
     settings.networking.request_timeout = 60

@@ -264,12 +264,16 @@ class Reconciler:
         unknown = [refs[make_key(wanted)] for wanted in plan if make_key(wanted) not in observed]
         if unknown:
             await self._check_owner(raw)
-        namesakes = await asyncio.gather(*(self._kube.get(*child) for child in unknown))
+        namesakes = await asyncio.gather(
+            *(self._kube.get(*child) for child in unknown), return_exceptions=True
+        )
         found_now = dict(zip(unknown, namesakes, strict=True))
         # Cluster IPs are given out one at a time, and pods can start without.
         for wanted in sorted(plan, key=lambda child: child["kind"] == SERVICE.name):
             ref = refs[make_key(wanted)]
             present = observed.get(make_key(wanted)) or found_now[ref]
+            if isinstance(present, BaseException):  # only now: what came before it is done
+                raise present
             if present is not None:
                 _check_ours(present, raw)
                 uid = present["metadata"]["uid"]

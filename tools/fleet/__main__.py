@@ -117,12 +117,14 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         nodes = 1 + options.services // _PER_NODE
         async with simulate_pods(client, make_kwok(), nodes, logs):
             run(["kubectl", "cordon", "node1"])
-            await fleet.watch()
-            return await _measure(options, fleet, logs)
+            try:
+                await fleet.watch()
+                return await _measure(options, fleet, logs)
+            finally:
+                await fleet.close()
+                run(["kubectl", "uncordon", "node1"])
+                run(["kubectl", "delete", "namespace", NAMESPACE, "--timeout=600s"])  # kwok ends its pods
     finally:
-        await fleet.close()
-        run(["kubectl", "uncordon", "node1"])
-        await client.delete(f"/api/v1/namespaces/{NAMESPACE}")
         await client.close()
 
 

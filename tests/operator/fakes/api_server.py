@@ -8,12 +8,10 @@ import asyncio
 import contextlib
 import copy
 import json
-import random
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,52 +19,15 @@ import yaml
 from aiohttp import web
 from pydantic import ValidationError
 
+from tests.operator.fakes.apply import merge, remove
+from tests.operator.fakes.faults import ApiError, Faults
+from tests.operator.fakes.routes import KINDS, LEASE, discover, parse, selects
 from vinoserve_api.v1alpha1 import AcceleratorClassStatus, InferenceServiceStatus
-from vinoserve_operator.kinds import BY_NAME, INFERENCE_SERVICE, WATCHED, Kind
+from vinoserve_operator.kinds import INFERENCE_SERVICE, WATCHED, Kind
 
 Object = dict[str, Any]
 
-LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
-CRD = Kind(
-    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
-)
-KINDS = {(k.group, k.version, k.plural): k for k in (*BY_NAME.values(), LEASE, CRD)}
 STATUSES = {"InferenceService": InferenceServiceStatus, "AcceleratorClass": AcceleratorClassStatus}
-
-
-class ApiError(Exception):
-    def __init__(self, code: int, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.code, self.message, self.headers = code, message, headers or {}
-
-
-@dataclass
-class Faults:
-    """Shares of the requests that are answered with trouble, watches apart."""
-
-    seed: int = 0
-    shares: dict[int, float] = field(default_factory=dict)
-    lost: float = 0
-    """Of writes that are done while the connection is cut before the answer."""
-
-    refuse: Callable[[str, str], ApiError | None] = lambda method, path: None
-    """Asked first: (method, path)."""
-
-    def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
-
-    def draw(self, method: str, path: str) -> None:
-        refused = self.refuse(method, path)
-        if refused:
-            raise refused
-        drawn = self._random.random()
-        for code, share in self.shares.items():
-            drawn -= share
-            if drawn < 0:
-                raise ApiError(code, f"injected {code}", {"Retry-After": "1"} if code == 429 else {})
-
-    def loses(self) -> bool:
-        return self._random.random() < self.lost
 
 
 class ApiServer:
@@ -86,6 +47,14 @@ class ApiServer:
         self.watch_down = asyncio.Event()
         """Set: every watch stream ends, and new ones are not taken."""
 
+        self.silent = False
+        """True: watch streams stay open and tell nothing, not even bookmarks."""
+
+        self.writers: list[str] = []
+        """The tokens of those that made `writes`."""
+
+        self._runner: web.AppRunner
+        self._site: web.TCPSite
         self.on_write: list[Callable[[Kind, Object], None]] = []
 
     # --- what a test does to the cluster
@@ -137,10 +106,10 @@ class ApiServer:
         """Listen while in the context; gives a kubeconfig."""
         app = web.Application(client_max_size=1 << 22)
         app.router.add_route("*", "/{tail:.*}", self._handle)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        self._runner = runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
+        self._site = web.TCPSite(runner, "127.0.0.1", 0)
+        await self._site.start()
         kubeconfig = folder / "kubeconfig"
         cluster = {"server": f"http://127.0.0.1:{runner.addresses[0][1]}"}
         kubeconfig.write_text(
@@ -161,6 +130,18 @@ class ApiServer:
             self.watch_down.set()
             await self._wake()
             await runner.cleanup()
+
+    async def go_away(self) -> None:
+        """Connections are cut, and refused from now on."""
+        await self._site.stop()
+        for connection in self._runner.server.connections:  # type: ignore[union-attr]
+            if connection.transport:
+                connection.transport.abort()
+
+    async def come_back(self) -> None:
+        """At the same address."""
+        self._site = web.TCPSite(self._runner, "127.0.0.1", int(self._site.name.rsplit(":", 1)[1]))
+        await self._site.start()
 
     # --- storage
 
@@ -213,12 +194,14 @@ class ApiServer:
 
     async def _route(self, request: web.Request) -> web.StreamResponse:
         parts = request.path.strip("/").split("/")
-        discovered = _discover(parts)
+        discovered = discover(parts)
         if discovered is not None:
             return web.json_response(discovered)
-        kind, namespace, name, subresource = _parse(parts)
+        kind, namespace, name, subresource = parse(parts)
         watching = request.query.get("watch") == "true"
         self._note_verb(request.method, kind, name, subresource, watching=watching)
+        if request.method != "GET" and kind.name not in ("Lease", "Event"):
+            self.writers.append(request.headers.get("Authorization", "").removeprefix("Bearer "))
         if watching:
             response = web.StreamResponse(headers={"Content-Type": "application/json"})
             with contextlib.suppress(ConnectionError):  # the watcher has gone
@@ -286,7 +269,7 @@ class ApiServer:
         found = [
             o
             for o in self.gather(kind)
-            if namespace in ("", o["metadata"].get("namespace", "")) and _selects(selector, o)
+            if namespace in ("", o["metadata"].get("namespace", "")) and selects(selector, o)
         ]
         start, limit = (
             int(request.query.get("continue", 0)),
@@ -334,8 +317,8 @@ class ApiServer:
             }
         manager = (*key, subresource, request.query["fieldManager"])
         after = copy.deepcopy(before) if before else {"metadata": {}}
-        _remove(after, self.applied.get(manager, {}), mine)
-        _merge(after, mine)
+        remove(after, self.applied.get(manager, {}), mine)
+        merge(after, mine)
         controllers = [r for r in after["metadata"].get("ownerReferences") or owners if r.get("controller")]
         if len(controllers) > 1:
             raise ApiError(422, "Only one reference can have Controller set to true")
@@ -356,127 +339,18 @@ class ApiServer:
             return
         position = 0
         while not self.watch_down.is_set():
-            if since < self.compacted:
+            if since < self.compacted and not self.silent:
                 return
             position = min(position, len(self.history))
-            for version, k, type_, found in self.history[position:]:
+            for version, k, type_, found in [] if self.silent else self.history[position:]:
                 position += 1
                 matches = k is kind and namespace in ("", found["metadata"].get("namespace", ""))
-                if version > since and matches and _selects(selector, found):
+                if version > since and matches and selects(selector, found):
                     since = version
                     await response.write(json.dumps({"type": type_, "object": found}).encode() + b"\n")
             async with self.changed:
-                if position >= len(self.history):
+                if position >= len(self.history) or self.silent:
                     await self.changed.wait()
-
-
-def _discover(parts: list[str]) -> Object | None:
-    groups = {k.group: k.version for k in KINDS.values() if k.group}
-    match parts:
-        case ["api"]:
-            return {"versions": ["v1"]}
-        case ["apis"]:
-            return {
-                "groups": [
-                    {
-                        "name": group,
-                        "versions": [{"groupVersion": f"{group}/{version}", "version": version}],
-                        "preferredVersion": {"groupVersion": f"{group}/{version}", "version": version},
-                    }
-                    for group, version in groups.items()
-                ]
-            }
-        case ["api", version]:
-            return _resources("", version)
-        case ["apis", group, version]:
-            return _resources(group, version)
-    return None
-
-
-def _resources(group: str, version: str) -> Object:
-    return {
-        "resources": [
-            {
-                "name": kind.plural,
-                "singularName": kind.name.lower(),
-                "kind": kind.name,
-                "namespaced": kind.namespaced,
-                "verbs": ["get", "list", "watch", "create", "patch", "update", "delete"],
-            }
-            for (g, v, _), kind in KINDS.items()
-            if (g, v) == (group, version)
-        ]
-    }
-
-
-def _parse(parts: list[str]) -> tuple[Kind, str, str, str]:
-    """Kind, namespace, name, subresource of a path."""
-    group, rest = ("", parts[1:]) if parts[0] == "api" else (parts[1], parts[2:])
-    version, *rest = rest
-    namespace = ""
-    if rest[0] == "namespaces" and len(rest) > 2:
-        namespace, rest = rest[1], rest[2:]
-    kind = KINDS.get((group, version, rest[0]))
-    if kind is None:
-        raise ApiError(404, "the server could not find the requested resource")
-    return kind, namespace, *[*rest[1:], "", ""][:2]  # type: ignore[return-value]
-
-
-def _selects(selector: str, found: Object) -> bool:
-    labels = found["metadata"].get("labels") or {}
-    return all(
-        labels.get(k) == v for k, _, v in (part.partition("=") for part in selector.split(",") if part)
-    )
-
-
-def _key_of(item: Any) -> object:
-    """By what an item of a list is known (listType: map), or None where the list is taken as a whole."""
-    if not isinstance(item, dict):
-        return None
-    return next((item[k] for k in ("mountPath", "containerPort", "uid", "name", "port") if k in item), None)
-
-
-def _keyed(items: Any) -> bool:
-    return isinstance(items, list) and bool(items) and all(_key_of(item) is not None for item in items)
-
-
-def _merge(into: Object, wanted: Object) -> None:
-    for field_, value in wanted.items():
-        present = into.get(field_)
-        if isinstance(value, dict) and isinstance(present, dict):
-            _merge(present, value)
-        elif _keyed(value) and _keyed(present):
-            by_key = {_key_of(item): item for item in present}
-            for item in value:
-                if _key_of(item) in by_key:
-                    _merge(by_key[_key_of(item)], item)
-                else:
-                    present.append(copy.deepcopy(item))
-        else:
-            into[field_] = copy.deepcopy(value)
-
-
-def _remove(present: Object, before: Object, wanted: Object) -> None:
-    """Fields that the manager applied before and applies no more."""
-    for field_, value in before.items():
-        if field_ not in wanted:
-            present.pop(field_, None)
-        elif (
-            isinstance(value, dict)
-            and isinstance(wanted[field_], dict)
-            and isinstance(present.get(field_), dict)
-        ):
-            _remove(present[field_], value, wanted[field_])
-        elif _keyed(value) and isinstance(wanted[field_], list) and _keyed(present.get(field_)):
-            wanted_keys = {_key_of(item) for item in wanted[field_]}
-            gone = {_key_of(item) for item in value} - wanted_keys
-            present[field_] = [item for item in present[field_] if _key_of(item) not in gone]
-            by_key = {_key_of(item): item for item in present[field_]}
-            after = {_key_of(item): item for item in wanted[field_]}
-            for item in value:
-                key = _key_of(item)
-                if key in by_key and key in after:
-                    _remove(by_key[key], item, after[key])
 
 
 __all__ = ["INFERENCE_SERVICE", "WATCHED", "ApiError", "ApiServer", "Faults"]

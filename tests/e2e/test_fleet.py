@@ -1,0 +1,53 @@
+"""A fleet on a real API server with simulated nodes and pods: 300 services, 5,000 with VINOSERVE_SOAK=1.
+
+The figures are printed. Those of time are judged in the soak run alone: other runs share their cores.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster_fixture import ROOT, DevCluster
+
+SOAK = bool(os.environ.get("VINOSERVE_SOAK"))
+SERVICES = 5000 if SOAK else 300
+SYSTEM = "vinoserve-system"
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def alone(cluster: DevCluster) -> Iterator[DevCluster]:
+    """No operator of an installation writes beside the one that is measured."""
+
+    def scale(replicas: int) -> None:
+        operators = ("deployment", "-l", "app.kubernetes.io/name=vinoserve-operator", f"--replicas={replicas}")
+        cluster.kubectl("-n", SYSTEM, "scale", *operators, check=False)
+
+    scale(0)
+    yield cluster
+    scale(1)
+
+
+def test_a_fleet_converges_and_rests(alone: DevCluster, tmp_path: Path) -> None:
+    """Checks 1 to 4: all are Ready, an idle fleet costs nothing, and a restart writes nothing."""
+    limit = 600 if SOAK else 240
+    done = alone.run(
+        "env", "-C", ROOT, sys.executable, "-m", "tools.fleet",
+        "--services", str(SERVICES), "--trickle", "200" if SOAK else "60", "--limit", str(limit),
+        "--idle", "30" if SOAK else "5", "--logs", str(tmp_path),
+        timeout=4 * limit,
+    )  # fmt: skip
+    print(done.stdout)  # noqa: T201
+    figures = json.loads(done.stdout)
+    assert figures["restart"]["writes"] == 0
+    assert figures["statusWritesPerService"] <= 6
+    assert max(figures["burst"]["peakMegabytes"], figures["restart"]["peakMegabytes"]) <= 250
+    if SOAK:
+        assert figures["trickle"]["deployment"]["p99"] <= 250
+        assert figures["burst"]["readySeconds"] <= 60
+        assert figures["idle"]["cpuPercent"] <= 2
