@@ -4,6 +4,7 @@ A report outlives a failed poll: what a process runs on is settled once it has s
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -19,6 +20,11 @@ _TIMEOUT_SECONDS: Final = 2.0
 _BUSY_SECONDS: Final = 2.0
 """Between polls of a pod that is on its way, or not on the device that was asked for."""
 
+_SETTLED_PER_SECOND: Final = 15.0
+_BUSY_PER_SECOND: Final = 100.0
+"""Polls at most, however many pods there are: the more, the longer each one's turn takes to come again."""
+
+_JITTER: Final = 0.25
 _PARALLEL: Final = 64
 _MOST_BYTES: Final = 1 << 20
 
@@ -120,13 +126,14 @@ class Reports:
             entry.unreachable = f"GET {url}: {type(error).__name__}"
 
     def _pause(self, entry: _Entry) -> float:
+        """Seconds until it is asked again. Becoming ready, which matters most, has it asked at once."""
+        calm = max(self._settled_seconds, len(self._entries) / _SETTLED_PER_SECOND)
+        busy = max(_BUSY_SECONDS, len(self._entries) / _BUSY_PER_SECOND)
         if entry.failures:
-            return min(self._settled_seconds, _BUSY_SECONDS * 2.0 ** min(entry.failures - 1, 10))
-        report = entry.report
-        settled = (
-            report and report.phase in SERVING and report.on_requested_device and PodView(entry.pod).ready
-        )
-        return self._settled_seconds if settled else _BUSY_SECONDS
+            pause = min(calm, busy * 2.0 ** min(entry.failures - 1, 10))
+        else:
+            pause = calm if _is_settled(entry) else busy
+        return pause * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  # so that they don't come all at once
 
 
 class HttpFetch:
@@ -162,6 +169,13 @@ def _find_process(pod: Object) -> str | None:
         if container.get("name") == SERVE and "running" in (container.get("state") or {}):
             return f"{pod['metadata']['uid']} {container.get('containerID')} {container.get('restartCount')}"
     return None
+
+
+def _is_settled(entry: _Entry) -> bool:
+    report = entry.report
+    if report is None or report.phase not in SERVING or not report.on_requested_device:
+        return False
+    return PodView(entry.pod).ready
 
 
 def _make_url(pod: Object) -> str:

@@ -25,7 +25,12 @@ def alone(cluster: DevCluster) -> Iterator[DevCluster]:
     """No operator of an installation writes beside the one that is measured."""
 
     def scale(replicas: int) -> None:
-        operators = ("deployment", "-l", "app.kubernetes.io/name=vinoserve-operator", f"--replicas={replicas}")
+        operators = (
+            "deployment",
+            "-l",
+            "app.kubernetes.io/name=vinoserve-operator",
+            f"--replicas={replicas}",
+        )
         cluster.kubectl("-n", SYSTEM, "scale", *operators, check=False)
 
     scale(0)
@@ -35,7 +40,7 @@ def alone(cluster: DevCluster) -> Iterator[DevCluster]:
 
 def test_a_fleet_converges_and_rests(alone: DevCluster, tmp_path: Path) -> None:
     """Checks 1 to 4: all are Ready, an idle fleet costs nothing, and a restart writes nothing."""
-    limit = 600 if SOAK else 240
+    limit = 600 if SOAK else 400
     done = alone.run(
         "env", "-C", ROOT, sys.executable, "-m", "tools.fleet",
         "--services", str(SERVICES), "--trickle", "200" if SOAK else "60", "--limit", str(limit),

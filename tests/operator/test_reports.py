@@ -95,3 +95,16 @@ async def test_a_change_is_told_once_and_progress_is_none() -> None:
     await reports.view(make_pod())
     assert server.changes == ["p"]
     await reports.close()
+
+
+@pytest.mark.parametrize(("pods", "least", "most"), [(10, 22.5, 37.5), (5000, 250, 417)])
+async def test_however_many_pods_there_are_the_polls_stay_few(pods: int, least: float, most: float) -> None:
+    server = Server()
+    reports = Reports(server.fetch, settled_seconds=30, changed=lambda _: None)
+    for i in range(pods):
+        pod = make_pod()
+        pod["metadata"] |= {"name": f"p{i}", "uid": str(i)}
+        await reports.view(pod)
+    pauses = [reports._pause(entry) for entry in reports._entries.values()]
+    assert least <= min(pauses) < max(pauses) <= most
+    await reports.close()

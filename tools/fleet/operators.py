@@ -50,13 +50,13 @@ class RunningOperator:
         return int(sum([await self.read("api_requests_total", f'verb="{verb}"') for verb in _WRITES]))
 
     async def settle(self, seconds: float = 300) -> None:
-        """Until it has looked at everything and has had nothing more to do for a while."""
+        """Until it has looked at everything, has told of it in events, and has had nothing more to do for a while."""
         quiet = time.monotonic()
         async with asyncio.timeout(seconds):
             looked = -1.0
             while time.monotonic() - quiet < _QUIET_SECONDS:
                 waiting = await self.read("queue_depth") + await self.read("queue_failing")
-                now = await self.read("reconcile_seconds_count")
+                now = await self.read("reconcile_seconds_count") + await self.writes()
                 leading = await self.read("leader")
                 if waiting or now != looked or not leading:
                     quiet, looked = time.monotonic(), now

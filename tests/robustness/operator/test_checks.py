@@ -54,7 +54,7 @@ async def test_5_looking_again_writes_nothing_and_moves_no_transition_time(
 
 STORMS = [
     Faults(2, {429: 0.05, 500: 0.02, 409: 0.05}),
-    Faults(3, {429: 0.10, 500: 0.05, 409: 0.10}, lost=0.05),
+    *([Faults(3, {429: 0.15, 500: 0.10, 409: 0.10}, lost=0.05)] if SOAK else []),
     *(Faults(s, {429: 0.05, 500: 0.05, 409: 0.05, 503: 0.05}, lost=0.05) for s in range(4, 10) if SOAK),
 ]
 
