@@ -51,7 +51,8 @@ _REASONS: Final = {
 def diagnose_end(pod: Object) -> Diagnosis | None:
     """What took the pod away; None where it goes as a rollout has it."""
     status = pod.get("status") or {}
-    target = next((c for c in status.get("conditions") or () if c.get("type") == "DisruptionTarget"), {})
+    conditions: Sequence[Object] = status.get("conditions") or ()
+    target = next((c for c in conditions if c.get("type") == "DisruptionTarget"), {})
     reason = str(status.get("reason") or "")
     told = _REASONS.get(reason) or _TARGETS.get(str(target.get("reason")))
     if told is None and reason.startswith(("OutOf", "Outof")):  # OutOfcpu, OutOfgpu.intel.com/xe
