@@ -284,6 +284,48 @@ def test_a_rollout_that_is_under_way_is_not_ready(status: Object) -> None:
     assert tell(look(pod, deployment=make_deployment(**status)))["Ready"][0] == "False"
 
 
+CRASHED = serving(state=WAITING, lastState=ended("ModelInvalid"))
+
+
+def make_pod_of(template: str, **pod: Any) -> Object:
+    made = make_pod(**pod)
+    made["metadata"]["labels"] = {"pod-template-hash": template}
+    return made
+
+
+@pytest.mark.parametrize("config", ["old", "new"], ids=["another model", "another memory limit"])
+@pytest.mark.parametrize("state", ["unseen", "no new pod", "new pod"])
+def test_what_ailed_the_pods_of_the_last_generation_does_not_stall_this_one(config: str, state: str) -> None:
+    """Whoever waits for the mended spec (kstatus, Argo CD) gives up at Stalled."""
+    failed = PodView(make_pod_of("a", config=config, **CRASHED))
+    mended = make_pod_of("b", name="p2", **fetching(state={"running": {}}))
+    mended["metadata"]["creationTimestamp"] = LATER
+    deployment = make_deployment(readyReplicas=0, updatedReplicas=int(state == "new pod"))
+    deployment["status"]["observedGeneration"] = int(state != "unseen")
+    pods = [failed, PodView(mended)] if state == "new pod" else [failed]
+    one = look(*pods, deployment=deployment)
+    told = tell(one)
+    assert told["Stalled"][0] == "False"
+    assert told["Reconciling"][0] == "True"
+    assert told["Ready"] == ("False", "Fetching" if state == "new pod" else "Pending")
+    assert told["ModelReady"] == told["Ready"]
+    assert make_service_status(one).failure is None
+
+
+def test_a_new_generation_that_fails_stalls_whatever_the_old_pods_do() -> None:
+    old = PodView(make_pod_of("a", config="old", **fetching(state={"running": {}})))
+    new = PodView(make_pod_of("b", name="p2", **CRASHED))
+    one = look(old, new, deployment=make_deployment(readyReplicas=0))
+    assert tell(one)["Ready"] == ("False", "ModelInvalid")
+    assert tell(one)["Stalled"][0] == "True"
+
+
+def test_a_suspended_service_is_not_stalled_by_the_pods_that_go() -> None:
+    told = tell(look(PodView(make_pod(**CRASHED)), suspend=True))
+    assert told["Ready"] == ("False", "Suspended")
+    assert told["Stalled"][0] == "False"
+
+
 def test_refused_pods_are_told_with_the_reason() -> None:
     refused = [
         {"type": "ReplicaFailure", "status": "True", "message": 'pods "x" is forbidden: exceeded quota: q'}

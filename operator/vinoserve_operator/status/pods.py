@@ -63,6 +63,8 @@ _IMAGE_FAILURES: Final = (
     ),
 )
 
+_TEMPLATE_LABEL: Final = "pod-template-hash"
+
 #: Exit codes of processes that SIGILL, SIGABRT, SIGBUS, SIGFPE or SIGSEGV has ended.
 _CRASH_CODES: Final = {132, 134, 135, 136, 139}
 
@@ -133,6 +135,11 @@ class PodView:
     @property
     def config(self) -> str | None:
         return (self.pod["metadata"].get("annotations") or {}).get(CONFIG_ANNOTATION)
+
+    @property
+    def template(self) -> str | None:
+        """The Deployment's template that it was made by."""
+        return (self.pod["metadata"].get("labels") or {}).get(_TEMPLATE_LABEL)
 
     @property
     def created(self) -> str:

@@ -1,6 +1,6 @@
 """`make_service_status`: the whole status of an InferenceService from one look at the cluster."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -64,14 +64,33 @@ class Look:
 
     live: Sequence[PodView] = field(init=False, default=())
 
+    leaving: frozenset[str] = field(init=False, default=frozenset())
+    """Names of live pods that the Deployment is about to replace: what ails them says nothing of this generation."""
+
     def __post_init__(self) -> None:
         live = sorted((pod for pod in self.pods if pod.live), key=lambda pod: (pod.created, pod.name))
         object.__setattr__(self, "live", tuple(live))
+        object.__setattr__(self, "leaving", frozenset(_find_leaving(self)))
 
     @property
     def current(self) -> tuple[PodView, ...]:
         """Pods of this generation's model: the others are about to go."""
         return tuple(pod for pod in self.live if pod.config == self.acceptance.config)
+
+
+def _find_leaving(look: Look) -> Iterator[str]:
+    """By the model's config, and where that is the same (another memory limit) by the template that a later pod has.
+
+    Where the spec isn't valid the pods of the last valid one stay.
+    """
+    if look.acceptance.config is None:
+        return
+    rollout = Rollout.read(look.deployment)
+    unmade = look.deployment is not None and not (rollout.observed and rollout.updated)
+    newest = look.current[-1].template if look.current else None
+    for pod in look.live:
+        if unmade or pod.config != look.acceptance.config or pod.template != newest:
+            yield pod.name
 
 
 def make_service_status(look: Look) -> InferenceServiceStatus:
@@ -111,7 +130,7 @@ def make_service_status(look: Look) -> InferenceServiceStatus:
         startup=_round(report) if report else None,
         pods=tuple(_make_pod(pod) for pod in _order(look)[:_MAX_PODS]),
         warnings=tuple(map(cut, report.warnings[:_MAX_WARNINGS])) if report else (),
-        failure=_make_failure(worst, previous.get("failure"), look.now),
+        failure=_make_failure(None if _is_leaving(look, worst) else worst, previous.get("failure"), look.now),
     )
 
 
@@ -123,10 +142,12 @@ def _judge(look: Look, rollout: Rollout, worst: Worst | None) -> dict[ConditionT
         acceptance.message or "the spec is valid",
     )
     model = _judge_model(look, rollout, worst)
-    device = judge_device(acceptance.service, look.current or look.live, worst[1] if worst else None, model)
+    ailing = worst[1] if worst and not _is_leaving(look, worst) else None
+    device = judge_device(acceptance.service, look.current or look.live, ailing, model)
     ready = _judge_ready(look, rollout, worst, model, device)
-    stuck = not acceptance.service or rollout.refusal is not None or (worst is not None and worst[1].stuck)
-    stalled = ready.status != "True" and stuck
+    stuck = rollout.refusal is not None or (ailing is not None and ailing.stuck)
+    wanted = acceptance.service is not None and _wants_none(acceptance.service) is None
+    stalled = ready.status != "True" and (stuck if wanted else not acceptance.service)
     moving = ready.status != "True" and not stalled and not _rests(look)
     verdicts = {
         ConditionType.ACCEPTED: accepted,
@@ -175,7 +196,8 @@ def _judge_model(look: Look, rollout: Rollout, worst: Worst | None) -> Verdict:
     if resting:
         return resting
     ready = [pod for pod in look.current if pod.ready]
-    if worst and _is_current(look, worst[0]) and (worst[1].stuck or look.precompiling or not ready):
+    leaving = _is_leaving(look, worst)
+    if worst and not leaving and (worst[1].stuck or look.precompiling or not ready):
         return Verdict("False", worst[1].reason, _blame(*worst))
     if released := find_released(ready):
         return Verdict("True", ProgressReason.IDLE, f"{_count(len(ready))} ready; {_describe_rest(released)}")
@@ -183,7 +205,8 @@ def _judge_model(look: Look, rollout: Rollout, worst: Worst | None) -> Verdict:
         return Verdict("True", ProgressReason.LOADED, f"served by {_count(len(ready))}")
     if rollout.refusal:
         return rollout.refusal
-    return Verdict("False", ProgressReason.PENDING, "no pod is there yet")
+    of_this = " of this generation" if leaving else ""
+    return Verdict("False", ProgressReason.PENDING, f"no pod{of_this} is there yet")
 
 
 def _judge_ready(
@@ -201,7 +224,8 @@ def _judge_ready(
         return resting
     if rollout.refusal and rollout.ready < service.spec.replicas:
         return rollout.refusal
-    if worst and (worst[1].stuck or look.precompiling or model.status != "True"):
+    ailing = worst is not None and not _is_leaving(look, worst)
+    if worst and ailing and (worst[1].stuck or look.precompiling or model.status != "True"):
         message = _blame(*worst) + _advise(service, rollout, worst[1]) + _say_what_serves(look, rollout)
         return Verdict("False", worst[1].reason, message)
     ready = sum(pod.ready for pod in look.current)
@@ -249,11 +273,11 @@ def _say_what_serves(look: Look, rollout: Rollout) -> str:
 
 
 def _find_worst(look: Look) -> Worst | None:
-    """The pod to speak of: a stuck one before one on its way, this generation before the last; None: a Job's."""
+    """The pod to speak of: this generation before the last, a stuck one before one on its way; None: a Job's."""
     if look.precompiling is not None:
         return None, look.precompiling.diagnose(serving=any(pod.ready for pod in look.live))
     ailing = [(pod, _explain(look, pod, found)) for pod in look.live if (found := pod.diagnose())]
-    worst = min(ailing, key=lambda a: (not a[1].stuck, a[0].config != look.acceptance.config), default=None)
+    worst = min(ailing, key=lambda a: (a[0].name in look.leaving, not a[1].stuck), default=None)
     if worst is None or worst[1].reason == ProgressReason.PENDING:  # why there is a pod to wait for
         return find_disruption([pod for pod in look.pods if _is_current(look, pod)]) or worst
     return worst
@@ -271,6 +295,10 @@ def _explain(look: Look, pod: PodView, found: Diagnosis) -> Diagnosis:
         explained = explain_groups(pod.node, look.node_groups.get(pod.node, ()), pod.groups)
         more = (explained,) if explained else ()
     return replace(found, message="; ".join((found.message, *more))) if more else found
+
+
+def _is_leaving(look: Look, worst: Worst | None) -> bool:
+    return worst is not None and worst[0] is not None and worst[0].name in look.leaving
 
 
 def _is_current(look: Look, pod: PodView | None) -> bool:
