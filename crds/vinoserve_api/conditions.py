@@ -126,4 +126,5 @@ class ClassReason(StrEnum):
     NO_DEVICE_CLASS = "NoDeviceClass"
     SELECTOR_NEVER_MATCHES = "SelectorNeverMatches"
     DEVICES_TAINTED = "DevicesTainted"
+    DEVICES_UNHEALTHY = "DevicesUnhealthy"
     INVALID_SPEC = "InvalidSpec"

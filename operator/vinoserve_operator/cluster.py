@@ -125,10 +125,13 @@ def _trim(kind: Kind, found: Object) -> Object:
     """Without what is of no interest: the caches of a large cluster shall fit into a small pod."""
     metadata = {k: v for k, v in found["metadata"].items() if k != "managedFields"}
     if kind is NODE:
-        allocatable = (found.get("status") or {}).get("allocatable") or {}
-        extended = {name: units for name, units in allocatable.items() if "/" in name}
+        status = found.get("status") or {}
+        extended = {
+            part: {name: units for name, units in (status.get(part) or {}).items() if "/" in name}
+            for part in ("capacity", "allocatable")
+        }
         kept = {k: metadata.get(k) for k in ("name", "uid", "resourceVersion", "labels")}
-        return {"metadata": kept, "status": {"allocatable": extended, "ready": is_node_ready(found)}}
+        return {"metadata": kept, "status": {**extended, "ready": is_node_ready(found)}}
     if kind is NAMESPACE:
         return {"metadata": {k: metadata.get(k) for k in ("name", "uid", "resourceVersion", "labels")}}
     if kind is HORIZONTAL_POD_AUTOSCALER:

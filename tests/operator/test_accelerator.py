@@ -101,6 +101,16 @@ def test_units_of_device_plugins_and_what_pods_hold() -> None:
     assert message(status) == "2 nodes offer 6 units"
 
 
+def test_a_device_that_its_plugin_calls_sick_is_told_apart_from_none() -> None:
+    half, sick = make_node("n1", 1), make_node("n2")
+    for node, units in ((half, 2), (sick, 1)):
+        node["status"]["capacity"] = {"gpu.intel.com/xe": str(units)}
+    both = judge(make_class(), half, sick)
+    assert (both.nodes, both.allocatable, tell(both)) == (1, 1, ("True", "DevicesUnhealthy"))
+    assert message(both).startswith("1 node offers 1 unit; unhealthy: 1 of 2 on n1, 1 of 1 on n2. ")
+    assert tell(judge(make_class(), sick)) == ("False", "DevicesUnhealthy")
+
+
 def test_no_node_and_no_device() -> None:
     assert tell(judge(make_class())) == ("False", "NoNode")
     status = judge(make_class(), make_node())

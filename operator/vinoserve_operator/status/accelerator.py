@@ -128,8 +128,9 @@ def _find_offer(
     if accelerator.spec.device_plugin:
         resource = accelerator.spec.device_plugin.resource_name
         offering, units = _count_units(resource, matching)
-        if offering:
-            return _Offer(offering, units, _make_available(offering, units))
+        unhealthy = _find_unhealthy(resource, matching)
+        if offering or unhealthy:
+            return _Offer(offering, units, _judge_counted(offering, units, unhealthy))
         if published is None or find_device_class(accelerator, published) is None:
             text = (
                 f"no node offers {resource}: is the device plugin installed, and is that its resource name?"
@@ -190,14 +191,39 @@ def _count_units(resource: str, nodes: Sequence[Object]) -> tuple[list[Object], 
     return [node for node, units in offered if units], sum(units for _, units in offered)
 
 
-def _read_units(allocatable: Mapping[str, str], resource: str) -> int:
-    units = str(allocatable.get(resource, "0"))
+def _find_unhealthy(resource: str, nodes: Sequence[Object]) -> dict[str, str]:
+    """Of nodes that have more than they offer: how many. The kubelet counts what is unhealthy as capacity alone."""
+    found: dict[str, str] = {}
+    for node in nodes:
+        status = node.get("status") or {}
+        has = _read_units(status.get("capacity") or {}, resource)
+        offered = _read_units(status.get("allocatable") or {}, resource)
+        if offered < has:
+            found[_name(node)] = f"{has - offered} of {has}"
+    return found
+
+
+def _judge_counted(offering: Sequence[Object], units: int, unhealthy: Mapping[str, str]) -> Verdict:
+    """By a device plugin."""
+    available = _make_available(offering, units)
+    if not unhealthy:
+        return available
+    shown = ", ".join(f"{count} on {node}" for node, count in sorted(unhealthy.items())[:_SHOWN])
+    more = f" and {len(unhealthy) - _SHOWN} more nodes" if len(unhealthy) > _SHOWN else ""
+    text = (
+        f"{available.message}; unhealthy: {shown}{more}. The device plugin reports them so, or has stopped: "
+        "see its log there, and the kernel's"
+    )
+    return Verdict("True" if units else "False", ClassReason.DEVICES_UNHEALTHY, text)
+
+
+def _read_units(counts: Mapping[str, str], resource: str) -> int:
+    units = str(counts.get(resource, "0"))
     return int(units) if units.isdigit() else 0
 
 
 def _make_available(offering: Sequence[Object], units: int | None) -> Verdict:
     count = f"{len(offering)} node" + ("" if len(offering) == 1 else "s")
     verb = "offers" if len(offering) == 1 else "offer"
-    return Verdict(
-        "True", ClassReason.AVAILABLE, f"{count} {verb} {units} units" if units is not None else count
-    )
+    offer = "" if units is None else f" {verb} {units} unit" + ("" if units == 1 else "s")
+    return Verdict("True", ClassReason.AVAILABLE, count + offer)
