@@ -138,6 +138,24 @@ def test_a_pod_that_no_node_takes_says_what_is_wrong_with_its_class() -> None:
     assert tell(one)["Ready"] == ("False", "Unschedulable")
     ready = next(c for c in make_service_status(one).conditions if c.type == "Ready")
     assert "cannot allocate all claims; " + trouble in ready.message
+    assert "no accelerator" not in ready.message
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "of_devices"),
+    [
+        ("1 Insufficient gpu.intel.com/xe", True),
+        ("1 cannot allocate all claims", True),
+        ("1 Insufficient cpu", False),
+    ],
+)
+def test_a_pod_that_finds_all_devices_taken_says_what_to_do(scheduler: str, *, of_devices: bool) -> None:
+    pod = make_pod()
+    pod["status"]["conditions"] = [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": scheduler}
+    ]
+    ready = next(c for c in make_service_status(look(PodView(pod))).conditions if c.type == "Ready")
+    assert ("no accelerator of its class is free" in ready.message) is of_devices
 
 
 def test_a_pod_that_may_not_open_its_device_says_both_groups() -> None:

@@ -269,6 +269,14 @@ def test_another_device_than_asked_for(
     assert make_service_status(one).runs_on == "CPU"
 
 
+def test_why_it_fell_back_is_told_once_and_without_other_warnings() -> None:
+    why = "asked for AUTO:GPU,CPU, but it runs on CPU: GPU is not here"
+    report = make_report(targetDevice="AUTO:GPU,CPU", onRequestedDevice=False, warnings=["no cache", why])
+    one = look(PodView(make_pod(ready=True, **READY), report), targetDevice="AUTO:GPU,CPU")
+    device = next(c for c in make_service_status(one).conditions if c.type == "DeviceReady")
+    assert device.message == f"pod p1: {why}"
+
+
 def test_a_pod_of_the_last_generation_makes_nothing_ready() -> None:
     told = tell(look(PodView(make_pod(config="old", ready=True, **READY), make_report())))
     assert told["Ready"] == ("False", "RollingOut")

@@ -1,5 +1,6 @@
 """`make_service_status`: the whole status of an InferenceService from one look at the cluster."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -20,6 +21,13 @@ from vinoserve_operator.status.scaling import judge_scaling
 
 _MAX_PODS: Final = 20
 _MAX_WARNINGS: Final = 16
+
+#: The scheduler's words for devices that are all taken: extended resources, and claims.
+_NO_DEVICE: Final = re.compile(r"Insufficient [\w.-]+/|cannot allocate all claims")
+_NONE_FREE: Final = (
+    "no accelerator of its class is free on a node that takes the pod: suspend a service that holds one, or add a node "
+    "(`kubectl get acceleratorclasses` counts them)"
+)
 
 
 @dataclass(frozen=True)
@@ -290,7 +298,7 @@ def _explain(look: Look, pod: PodView, found: Diagnosis) -> Diagnosis:
     if lost:
         return lost
     if found.reason == ProgressReason.UNSCHEDULABLE:
-        more = look.class_troubles
+        more = look.class_troubles or ((_NONE_FREE,) if _NO_DEVICE.search(found.message) else ())
     elif found.device and pod.node:
         explained = explain_groups(pod.node, look.node_groups.get(pod.node, ()), pod.groups)
         more = (explained,) if explained else ()
