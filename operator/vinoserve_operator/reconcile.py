@@ -62,6 +62,7 @@ from vinoserve_operator.status.holdings import is_over, list_claim_templates
 from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.precompile import Precompiling
 from vinoserve_operator.status.service import Acceptance, Look, make_service_status
+from vinoserve_operator.waits import find_unmounted
 
 _REJECTED_AGAIN_SECONDS: Final = 60.0
 """Quotas and admission policies change without telling us."""
@@ -156,6 +157,7 @@ class Reconciler:
             owned = [await self._reports.view(pod) for pod in self._cluster.gather_owned(POD, ref)]
             pods = [view for view in owned if not view.compiles]
             deployment = self._cluster.get(Ref(DEPLOYMENT, ref.namespace, ref.name))
+            unmounted, until_late = find_unmounted(pods, now := self._now())
             look = Look(
                 raw,
                 acceptance,
@@ -166,7 +168,8 @@ class Reconciler:
                 class_troubles=self._accelerators.gather_troubles(acceptance.service),
                 autoscaler=self._cluster.get(Ref(HORIZONTAL_POD_AUTOSCALER, ref.namespace, ref.name)),
                 precompiling=self._find_precompiling(ref, children, owned),
-                now=self._now(),
+                unmounted=unmounted,
+                now=now,
             )
             status = make_service_status(look)
             await self._apply_status(ref, raw, status.dump(), status.conditions, written)
@@ -175,7 +178,7 @@ class Reconciler:
             if isinstance(error, ConflictError):
                 await self._refresh(ref)
             raise
-        return again
+        return again or until_late
 
     def _hold_back(self, ref: Ref, children: Children) -> Children:
         """What of them may be applied now."""

@@ -63,6 +63,9 @@ _IMAGE_FAILURES: Final = (
     ),
 )
 
+_SANDBOX: Final = "PodReadyToStartContainers"
+"""Condition: volumes and network are there."""
+
 _TEMPLATE_LABEL: Final = "pod-template-hash"
 
 #: Exit codes of processes that SIGILL, SIGABRT, SIGBUS, SIGFPE or SIGSEGV has ended.
@@ -135,6 +138,21 @@ class PodView:
     @property
     def config(self) -> str | None:
         return (self.pod["metadata"].get("annotations") or {}).get(CONFIG_ANNOTATION)
+
+    @property
+    def unmounted_since(self) -> str | None:
+        """Since when its node brings up the volumes that it needs; None where it needs none, or has them."""
+        conditions = {c.get("type"): c for c in _conditions(self.pod)}
+        scheduled = conditions.get("PodScheduled", {}).get("status") == "True"
+        started = conditions.get(_SANDBOX, {})
+        waits = scheduled and started.get("status") == "False" and _find_needs(self.pod)
+        return started.get("lastTransitionTime") if waits else None
+
+    @property
+    def needs(self) -> str:
+        """What must be there for its volumes, as the subject of a sentence and its verb."""
+        found = _find_needs(self.pod)
+        return " and ".join(found) + (" is" if len(found) == 1 else " are")
 
     @property
     def template(self) -> str | None:
@@ -230,15 +248,19 @@ def _fetching(fetch: Object) -> Diagnosis | None:
     return None
 
 
-def _waiting_for(pod: Object) -> str:
-    """What a pod whose containers aren't made yet may lack: the kubelet says it in events alone."""
+def _find_needs(pod: Object) -> list[str]:
     volumes = (pod.get("spec") or {}).get("volumes") or ()
-    needed = [f"Secret {v['secret'].get('secretName')}" for v in volumes if v.get("secret")]
-    needed += [
+    secrets = [f"Secret {v['secret'].get('secretName')}" for v in volumes if v.get("secret")]
+    return secrets + [
         f"claim {v['persistentVolumeClaim'].get('claimName')}"
         for v in volumes
         if v.get("persistentVolumeClaim")
     ]
+
+
+def _waiting_for(pod: Object) -> str:
+    """What a pod whose containers aren't made yet may lack: the kubelet says it in events alone."""
+    needed = _find_needs(pod)
     hint = f"; it needs {' and '.join(needed)}" if needed else ""
     return "the pod's containers are being made" + hint
 

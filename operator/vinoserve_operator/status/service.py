@@ -64,6 +64,9 @@ class Look:
     lost_nodes: frozenset[str] = frozenset()
     """Nodes of its pods of which nothing is heard."""
 
+    unmounted: frozenset[str] = frozenset()
+    """Names of its pods that have waited for their volumes longer than is usual."""
+
     autoscaler: Mapping[str, Any] | None = None
     """Its HorizontalPodAutoscaler."""
 
@@ -238,10 +241,11 @@ def _judge_ready(
         return Verdict("False", worst[1].reason, message)
     ready = sum(pod.ready for pod in look.current)
     if not rollout.is_complete(service.spec.replicas) or ready < service.spec.replicas:
+        updated = sum(pod.ready for pod in look.current if pod.name not in look.leaving)
         return Verdict(
             "False",
             ProgressReason.ROLLING_OUT if rollout.ready or ready else ProgressReason.PENDING,
-            f"{min(ready, rollout.updated)} of {service.spec.replicas} replicas are up to date and ready"
+            f"{min(updated, rollout.updated)} of {service.spec.replicas} replicas are up to date and ready"
             + (f"; {_blame(*worst)}" if worst else ""),
         )
     if model.status != "True":
@@ -297,6 +301,11 @@ def _explain(look: Look, pod: PodView, found: Diagnosis) -> Diagnosis:
     lost = diagnose_lost(pod, look.lost_nodes)
     if lost:
         return lost
+    if found.reason == ProgressReason.PENDING and pod.name in look.unmounted:
+        return Diagnosis(
+            ProgressReason.VOLUME_NOT_READY,
+            f"its node still waits for its volumes: see that {pod.needs} there; `kubectl describe pod` says what it waits for",
+        )
     if found.reason == ProgressReason.UNSCHEDULABLE:
         more = look.class_troubles or ((_NONE_FREE,) if _NO_DEVICE.search(found.message) else ())
     elif found.device and pod.node:
