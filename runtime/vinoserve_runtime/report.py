@@ -161,6 +161,7 @@ def write_termination_message(
     if not path.is_file():
         return
     try:
-        path.write_text("" if failure is None else make_termination_message(failure))
+        text = "" if failure is None else make_termination_message(failure)
+        path.write_text(text, encoding="utf-8")  # whatever locale a library has set
     except OSError as error:
         _log.warning("no termination message", path=str(path), why=error.strerror)

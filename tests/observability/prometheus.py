@@ -36,8 +36,11 @@ def scraping(binary: Path, folder: Path, target: str) -> Iterator[str]:
 def ask(prometheus: str, query: str) -> list[dict[str, Any]]:
     """The series that answer, without those that are no number."""
     try:
-        answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}, timeout=10).json()
+        response = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}, timeout=10)
     except httpx.TransportError:
         return []  # it has not started yet
+    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        return []  # it listens, and isn't ready
+    answer = response.json()
     assert answer["status"] == "success", answer
     return [series for series in answer["data"]["result"] if series["value"][1] != "NaN"]

@@ -287,7 +287,7 @@ async def test_rest_is_ready_only_where_grpc_listens_too(
 
 
 def test_the_termination_message_is_what_the_operator_reads(tmp_path: Path) -> None:
-    failure = RuntimeFailure(reason=FailureReason.OUT_OF_MEMORY, message="x" * 5000)
+    failure = RuntimeFailure(reason=FailureReason.OUT_OF_MEMORY, message="é" * 5000)
     path = tmp_path / "termination-log"
     write_termination_message(failure, path)
     assert not path.exists()  # no pod: nothing is left lying about
