@@ -5,6 +5,7 @@ document from the same object. The report is `GET /report` on the admin port whi
 the termination message carries a `TerminationMessage`.
 """
 
+from bisect import bisect_left
 from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field
@@ -209,16 +210,20 @@ class TerminationMessage(ContractDocument):
 
 
 def make_termination_message(failure: RuntimeFailure) -> str:
-    """JSON within Kubernetes' limit for termination messages (4,096 bytes); a longer message is cut."""
-    message = failure.message
-    while True:
-        text = TerminationMessage(
-            failure=RuntimeFailure(reason=failure.reason, message=message)
+    """JSON within Kubernetes' limit for termination messages (4,096 bytes); of a longer message, as much as fits."""
+
+    def cut(length: int) -> str:
+        message = failure.message
+        kept = message if length >= len(message) else message[:length] + "…"
+        return TerminationMessage(
+            failure=RuntimeFailure(reason=failure.reason, message=kept)
         ).model_dump_json(by_alias=True)
-        over = len(text.encode()) - TERMINATION_MESSAGE_BYTES
-        if over <= 0:
-            return text
-        message = message[: max(0, len(message) - over - 8)] + "…"
+
+    def is_too_long(length: int) -> bool:
+        return len(cut(length).encode()) > TERMINATION_MESSAGE_BYTES
+
+    whole = len(failure.message)
+    return cut(whole if not is_too_long(whole) else bisect_left(range(whole), True, key=is_too_long) - 1)
 
 
 def read_termination_message(text: str) -> RuntimeFailure | None:

@@ -286,16 +286,19 @@ async def test_rest_is_ready_only_where_grpc_listens_too(
         assert await is_ready()
 
 
-def test_the_termination_message_is_what_the_operator_reads(tmp_path: Path) -> None:
-    failure = RuntimeFailure(reason=FailureReason.OUT_OF_MEMORY, message="é" * 5000)
+@pytest.mark.parametrize("letter", ["x", "é", '"'])
+def test_the_termination_message_is_what_the_operator_reads(tmp_path: Path, letter: str) -> None:
+    failure = RuntimeFailure(reason=FailureReason.OUT_OF_MEMORY, message=letter * 5000)
     path = tmp_path / "termination-log"
     write_termination_message(failure, path)
     assert not path.exists()  # no pod: nothing is left lying about
     path.touch()
     write_termination_message(failure, path)
-    read = read_termination_message(path.read_text())
+    assert 4090 <= path.stat().st_size <= 4096  # what the kubelet takes
+    read = read_termination_message(path.read_text(encoding="utf-8"))
     assert read is not None
     assert read.reason == FailureReason.OUT_OF_MEMORY
+    assert read.message.startswith(letter * 1000)
 
 
 def test_a_crash_of_native_code_finds_its_message_written(tmp_path: Path) -> None:
