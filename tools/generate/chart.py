@@ -33,6 +33,18 @@ _TAIL = """
 - The AcceleratorClasses `intel-gpu` and `intel-npu`, applied by the operator's init container: helm refuses objects of a kind
   that the same release brings. `helm uninstall` keeps them with their CustomResourceDefinition.
 - Rights on InferenceServices for Kubernetes' own roles `view`, `edit` and `admin`.
+
+## Uninstalling
+
+After `helm uninstall` the model pods go on serving, and the statuses stay as they were last: nobody keeps them. Installed again, the
+operator goes on from there and replaces no pod. To leave nothing behind:
+
+```
+kubectl delete vis --all --all-namespaces
+helm uninstall vinoserve -n vinoserve-system
+kubectl delete crd inferenceservices.vinoserve.dev acceleratorclasses.vinoserve.dev
+kubectl -n vinoserve-system delete lease vinoserve-operator
+```
 """
 
 

@@ -228,7 +228,8 @@ def _judge_ready(
     service = acceptance.service
     if service is None:
         serving = sum(pod.ready for pod in look.live)
-        tail = f"; {_count(serving)} of the last valid generation go on serving" if serving else ""
+        verb = "goes" if serving == 1 else "go"
+        tail = f"; {_count(serving)} of the last valid generation {verb} on serving" if serving else ""
         return Verdict("False", acceptance.reason, acceptance.message + tail)
     resting = _wants_none(service)
     if resting:
