@@ -109,8 +109,9 @@ def make_runtime_config(service: InferenceService) -> RuntimeConfig:
         outputs=spec.model.outputs,
         target_device=spec.target_device,
         hints=spec.hints,
-        properties=spec.properties,
-        unchecked_properties=spec.unchecked_properties,
+        # a block without properties says nothing, and rolls no pod
+        properties={device: block for device, block in spec.properties.items() if block},
+        unchecked_properties={device: block for device, block in spec.unchecked_properties.items() if block},
         operator_affinity=spec.operator_affinity,
         batching=spec.batching,
         parity=spec.parity,

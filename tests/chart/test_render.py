@@ -121,3 +121,13 @@ def test_crds_can_go_or_stay_away(render: Render) -> None:
     assert len(definitions) == 2
     assert not any("helm.sh/resource-policy" in d["metadata"].get("annotations", {}) for d in definitions)
     assert "CustomResourceDefinition" not in {d["kind"] for d in render("crds.enabled=false")}
+
+
+def test_several_operators_are_apart_and_drained_one_by_one(render: Render) -> None:
+    made = render("replicas=2")
+    (spread,) = pick(made, "Deployment", "vinoserve")["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    budget = pick(made, "PodDisruptionBudget", "vinoserve")["spec"]
+    assert spread["labelSelector"] == budget["selector"]
+    assert budget["maxUnavailable"] == 1
+    alone = render()
+    assert "PodDisruptionBudget" not in {document["kind"] for document in alone}

@@ -79,3 +79,15 @@ def test_a_termination_message_becomes_the_failure_of_the_pod(reason: FailureRea
 def test_a_report_survives_the_way() -> None:
     report = RuntimeReport(phase="Compiling", target_device="GPU", execution_devices=("GPU.0",))
     assert read_report(json.dumps(report.dump())) == report
+
+
+def test_a_block_without_properties_is_the_same_to_a_pod_as_none() -> None:
+    def make(**spec: object) -> RuntimeConfig:
+        model = {"uri": "https://example.com/m.onnx"}
+        metadata = {"name": "a"}
+        raw = {"apiVersion": "vinoserve.dev/v1alpha1", "kind": "InferenceService", "metadata": metadata}
+        return make_runtime_config(
+            read_service({**raw, "spec": {"model": model, "targetDevice": "GPU", **spec}})
+        )
+
+    assert make(properties={"GPU": {}}, uncheckedProperties={"GPU": {}}) == make()

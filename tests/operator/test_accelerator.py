@@ -168,6 +168,9 @@ def test_without_labels_nobody_knows() -> None:
     assert tell(judge(raw, make_node("n1", 1)), "RenderGroups") == ("Unknown", "GroupsUnknown")
     del raw["spec"]["renderGroups"]
     assert "no group" in message(judge(raw, make_node("n1", 1)), "RenderGroups")
+    assert "nodeAgent.enabled" in message(judge(raw, make_node("n1", 1)), "RenderGroups")
+    seen = make_node("n1", 1, **{"gpu.count": "1"})
+    assert "the node agent found no group" in message(judge(raw, seen), "RenderGroups")
 
 
 def test_a_pod_is_told_both_groups() -> None:

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from vinoserve_api.conditions import GroupReason
-from vinoserve_api.nodes import RENDER_GID_LABEL, read_gids
+from vinoserve_api.nodes import GPU_COUNT_LABEL, NPU_COUNT_LABEL, RENDER_GID_LABEL, read_gids
 from vinoserve_api.v1alpha1 import AcceleratorClass
 from vinoserve_operator.status.conditions import Verdict
 
 Object = Mapping[str, Any]
 
 _SHOWN: Final = 5
+_COUNTS: Final = frozenset({GPU_COUNT_LABEL, NPU_COUNT_LABEL})
+"""What the node agent labels every node with that has devices."""
 
 
 def read_node_groups(node: Object | None) -> tuple[int, ...]:
@@ -44,7 +46,11 @@ def judge_groups(accelerator: AcceleratorClass, groups: Sequence[int], nodes: Se
         if accelerator.spec.render_groups
         else "the pods get no group, which serves where CDI gives them the devices, or anyone may open them"
     )
-    text = f"no node that offers the device is labelled {RENDER_GID_LABEL} (nodeAgent.enabled of the chart labels them); {given}"
+    if any(_COUNTS & (node["metadata"].get("labels") or {}).keys() for node in nodes):
+        why = "the node agent found no group beside root's on the devices"
+    else:
+        why = f"no node that offers the device is labelled {RENDER_GID_LABEL} (nodeAgent.enabled of the chart labels them)"
+    text = f"{why}; {given}"
     return Verdict("Unknown", GroupReason.GROUPS_UNKNOWN, text)
 
 

@@ -230,7 +230,7 @@ def _diagnose_others(statuses: Sequence[Object] | None) -> Diagnosis | None:
 
 
 def _unscheduled(condition: Object) -> Diagnosis:
-    message = str(condition.get("message") or "the scheduler has found no node yet")
+    message = str(condition.get("message") or "the scheduler has found no node yet").rstrip(".")
     if re.search(_UNBOUND, message):
         return Diagnosis(
             ProgressReason.VOLUME_NOT_READY,
