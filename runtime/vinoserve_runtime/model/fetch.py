@@ -246,9 +246,13 @@ def _resolve(uri: str, claim_dir: Path) -> Path:
     try:
         exists = path.is_file() or path.is_dir()
     except OSError as error:
-        raise StartupError(FailureReason.MODEL_NOT_FOUND, f"{uri}: {error.strerror}") from error
+        raise StartupError(
+            FailureReason.MODEL_NOT_FOUND, f"spec.model.uri: {uri}: {error.strerror}"
+        ) from error
     if not exists:
-        raise StartupError(FailureReason.MODEL_NOT_FOUND, f"{uri}: {path} is not there, or not readable")
+        raise StartupError(
+            FailureReason.MODEL_NOT_FOUND, f"spec.model.uri: {uri}: {path} is not there, or not readable"
+        )
     return path
 
 
