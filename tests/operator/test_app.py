@@ -160,7 +160,7 @@ async def test_what_cannot_be_rendered_is_told_and_the_pods_go_on_serving(
     accepted, told = condition(api, "Accepted"), condition(api, "Ready")
     assert accepted["reason"] == told["reason"] == "AcceleratorClassNotFound"
     assert "spec.accelerators" in accepted["message"]
-    assert "go on serving" in told["message"]
+    assert "goes on serving" in told["message"]
     assert api.get(DEPLOYMENT, "default", "resnet")["spec"] == before
     api.put(make_class())
     await eventually(lambda: ready(api), api)
