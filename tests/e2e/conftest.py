@@ -85,7 +85,9 @@ class Site:
         address = self.kubectl("get", "service", name, "-o", "jsonpath={.spec.clusterIP}")
         url = f"http://{address}:8000/v2/models/{served or name}/infer"
         answer = self.cluster.run(
-            "curl", "-sS", "--fail-with-body", "-m", "60", "-H", "Content-Type: application/json", "-d", "@-", url,
+            # The node's proxy learns of a pod that has become ready a moment later than the status.
+            "curl", "-sS", "--retry", "20", "--retry-connrefused", "--retry-delay", "1",
+            "--fail-with-body", "-m", "60", "-H", "Content-Type: application/json", "-d", "@-", url,
             input=json.dumps({"inputs": inputs}),
         )  # fmt: skip
         found: dict[str, Any] = json.loads(answer.stdout)
