@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
@@ -11,14 +11,30 @@ from pydantic.alias_generators import to_camel
 from benchmarks.payloads import Protocol
 from tools.toolbox.errors import ToolError
 
-Kept = TypeVar("Kept", bound=BaseModel)
 
+class Kept(BaseModel):
+    """A part of what is kept."""
 
-class _Kept(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
-class Load(_Kept):
+class KeptFile(Kept):
+    """All of it: a file of its own."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises ToolError where the file is not what this version writes."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise ToolError(f"{path}: no results of this version: {str(error).splitlines()[0]}") from None
+
+    def write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_dump_lines(self.model_dump(mode="json", by_alias=True, exclude_none=True)))
+
+
+class Load(Kept):
     """`connections` with `streams` requests at a time on each; `share`: at a fixed rate, as a share of the server's own
     throughput under the closed-loop load of the same protocol; none: each answer is followed by the next request."""
 
@@ -38,7 +54,7 @@ class Load(_Kept):
         return f"{self.protocol}, {self.in_flight}"
 
 
-class Round(_Kept):
+class Round(Kept):
     """One measurement. `rate`: what was asked for; `cpu_seconds`: the server's, for 1,000 answers."""
 
     answers_per_second: float
@@ -49,7 +65,7 @@ class Round(_Kept):
     cpu_seconds: float | None = None
 
 
-class Cell(_Kept):
+class Cell(Kept):
     """A server under a load. `max_batch`: what it was allowed to put together, 0 for nothing."""
 
     model: str
@@ -59,7 +75,7 @@ class Cell(_Kept):
     rounds: tuple[Round, ...]
 
 
-class Start(_Kept):
+class Start(Kept):
     """Seconds from a process's start until it is ready. `cached`: with what an earlier start left behind."""
 
     model: str
@@ -68,7 +84,7 @@ class Start(_Kept):
     seconds: tuple[float, ...]
 
 
-class Memory(_Kept):
+class Memory(Kept):
     """MiB of RAM after the first answer. The server `bare` is a process that has the model compiled, and nothing else."""
 
     model: str
@@ -76,7 +92,7 @@ class Memory(_Kept):
     mib: tuple[float, ...]
 
 
-class Inference(_Kept):
+class Inference(Kept):
     """What OpenVINO's benchmark_app does with the model and no server. `api`: sync, one at a time, or async."""
 
     model: str
@@ -86,7 +102,7 @@ class Inference(_Kept):
     median_ms: tuple[float, ...]
 
 
-class Machine(_Kept):
+class Machine(Kept):
     processor: str
     cores: int
     memory_gib: int
@@ -96,7 +112,7 @@ class Machine(_Kept):
     client_cores: str
 
 
-class Results(_Kept):
+class Results(KeptFile):
     """One run. `absent`: server to why it, or a part of it, was not measured."""
 
     taken: str
@@ -109,24 +125,8 @@ class Results(_Kept):
     starts: tuple[Start, ...]
     memories: tuple[Memory, ...]
 
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        return read_kept(cls, path)
 
-    def write(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dump_lines(self.model_dump(mode="json", by_alias=True, exclude_none=True)))
-
-
-def read_kept(kind: type[Kept], path: Path) -> Kept:
-    """Raises ToolError where the file is not what this version writes."""
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise ToolError(f"{path}: no results of this version: {str(error).splitlines()[0]}") from None
-
-
-def dump_lines(document: Mapping[str, object]) -> str:
+def _dump_lines(document: Mapping[str, object]) -> str:
     """JSON with a line for each element of the lists: small, and its changes can be read."""
     parts = []
     for key, value in document.items():

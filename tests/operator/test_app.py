@@ -10,7 +10,9 @@ from tests.operator.fakes.api_server import ApiError, ApiServer
 from tests.operator.fakes.running import (
     Running,
     condition,
+    edit,
     eventually,
+    is_ready_now,
     make_class,
     make_service,
     run_operator,
@@ -37,27 +39,13 @@ async def operator(workloads: Workloads, kubeconfig: Path) -> AsyncIterator[Runn
         yield running
 
 
-def ready(api: ApiServer, name: str = "resnet") -> bool:
-    found = api.get(INFERENCE_SERVICE, "default", name)
-    condition_ = condition(api, "Ready", name)
-    return (
-        condition_.get("status") == "True"
-        and condition_["observedGeneration"] == found["metadata"]["generation"]
-    )
-
-
-def edit(api: ApiServer, name: str = "resnet", **spec: Any) -> None:
-    found = api.get(INFERENCE_SERVICE, "default", name)
-    api.put({**found, "spec": {**found["spec"], **spec}})
-
-
 def template(api: ApiServer) -> Object:
     return api.get(DEPLOYMENT, "default", "resnet")["spec"]["template"]
 
 
 async def test_a_service_becomes_ready_and_the_status_says_on_what(api: ApiServer, operator: Running) -> None:
     api.put(make_service())
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     assert all(api.get(kind, "default", "resnet") for kind in CHILDREN)
     status = api.get(INFERENCE_SERVICE, "default", "resnet")["status"]
     assert status["runsOn"] == "CPU"
@@ -68,7 +56,7 @@ async def test_a_service_becomes_ready_and_the_status_says_on_what(api: ApiServe
 
 async def test_an_unchanged_world_is_not_written_to(api: ApiServer, operator: Running) -> None:
     api.put(make_service())
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     await settle(operator, api)
     before = len(api.writes)
     await operator.do(operator.operator.inbox.add_all)
@@ -80,7 +68,7 @@ async def test_a_foreign_change_of_a_child_is_undone_and_an_addition_stays(
     api: ApiServer, operator: Running
 ) -> None:
     api.put(make_service())
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     found = api.get(SERVICE, "default", "resnet")
     found["spec"]["selector"] = {"stolen": "yes"}
     found["metadata"]["annotations"]["team"] = "vision"
@@ -93,19 +81,19 @@ async def test_a_foreign_change_of_a_child_is_undone_and_an_addition_stays(
 
 async def test_replicas_alone_roll_no_pod(api: ApiServer, operator: Running) -> None:
     api.put(make_service())
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     before = template(api)
     edit(api, replicas=3)
-    await eventually(lambda: ready(api) and len(api.gather(POD)) == 3, api)
+    await eventually(lambda: is_ready_now(api) and len(api.gather(POD)) == 3, api)
     assert template(api) == before
 
 
 async def test_an_edit_rolls_the_pods_and_drops_the_old_config(api: ApiServer, operator: Running) -> None:
     api.put(make_service())
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     old = template(api)["metadata"]["annotations"]["vinoserve.dev/config"]
     edit(api, hints={"performanceMode": "LATENCY"})
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     new = template(api)["metadata"]["annotations"]["vinoserve.dev/config"]
     assert old != new
     await eventually(
@@ -117,7 +105,7 @@ async def test_a_pod_of_the_last_generation_keeps_its_config_and_ready_waits(
     api: ApiServer, workloads: Workloads, operator: Running
 ) -> None:
     api.put(make_service())
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     old = template(api)["metadata"]["annotations"]["vinoserve.dev/config"]
     api.on_write.clear()  # the rollout is stuck
     edit(api, hints={"performanceMode": "LATENCY"})
@@ -128,7 +116,7 @@ async def test_a_pod_of_the_last_generation_keeps_its_config_and_ready_waits(
     assert f"config-{old}.json" in api.get(CONFIG_MAP, "default", "resnet")["data"]
     api.on_write.append(workloads._on_write)
     workloads.roll(api.get(DEPLOYMENT, "default", "resnet"))
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
 
 
 async def test_a_namespace_is_let_in_by_its_label_and_its_pods_go_on_when_it_is_not_any_more(
@@ -153,7 +141,7 @@ async def test_what_cannot_be_rendered_is_told_and_the_pods_go_on_serving(
     api: ApiServer, operator: Running
 ) -> None:
     api.put(make_service())
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     before = api.get(DEPLOYMENT, "default", "resnet")["spec"]
     edit(api, targetDevice="GPU")
     await eventually(lambda: condition(api, "Accepted").get("status") == "False", api)
@@ -163,7 +151,7 @@ async def test_what_cannot_be_rendered_is_told_and_the_pods_go_on_serving(
     assert "goes on serving" in told["message"]
     assert api.get(DEPLOYMENT, "default", "resnet")["spec"] == before
     api.put(make_class())
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     limits = template(api)["spec"]["containers"][0]["resources"]["limits"]
     assert limits == {"gpu.intel.com/xe": "1"}
 
@@ -173,7 +161,7 @@ async def test_whatever_is_in_the_spec_stays_that_objects_own_trouble(
 ) -> None:
     api.put({**make_service("odd"), "spec": {"model": [1, {"a": None}], "replicas": "many"}})
     api.put(make_service())
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     assert condition(api, "Accepted", "odd")["reason"] == "InvalidSpec"
     assert "spec.model" in condition(api, "Accepted", "odd")["message"]
 
@@ -206,7 +194,7 @@ async def test_a_deleted_service_leaves_nothing_and_nothing_is_made_for_it(
     api: ApiServer, operator: Running
 ) -> None:
     api.put(make_service())
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     found = api.get(INFERENCE_SERVICE, "default", "resnet")
     assert "finalizers" not in found["metadata"]
     assert "annotations" not in found["metadata"]
@@ -219,7 +207,7 @@ async def test_nothing_is_made_for_a_service_whose_deletion_was_missed(
     api: ApiServer, operator: Running
 ) -> None:
     api.put(make_service())
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     await settle(operator, api)
     cluster, queue = operator.operator.cluster, operator.operator.queue
     ref = cluster.gather_refs(INFERENCE_SERVICE)[0]
@@ -239,7 +227,7 @@ async def test_falling_back_with_warn_is_ready_and_says_so(
     workloads.report = lambda _: make_report(targetDevice="AUTO:GPU,CPU", onRequestedDevice=False)
     api.put(make_class())
     api.put(make_service(targetDevice="AUTO:GPU,CPU"))
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     assert (condition(api, "DeviceReady")["status"], condition(api, "DeviceReady")["reason"]) == (
         "False",
         "FellBackToCPU",
@@ -255,12 +243,12 @@ async def test_a_pod_that_does_not_say_what_it_runs_on_is_not_taken_for_ready(
     await eventually(lambda: condition(api, "Ready").get("reason") == "NotReporting", api)
     assert condition(api, "Ready")["status"] == "Unknown"
     workloads.report = lambda _: make_report()
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
 
 
 async def test_a_transition_makes_one_event(api: ApiServer, operator: Running) -> None:
     api.put(make_service())
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     await settle(operator, api)
     told = [(e["action"], e["reason"]) for e in api.gather(EVENT)]
     assert len(told) == len(set(told))
@@ -269,7 +257,7 @@ async def test_a_transition_makes_one_event(api: ApiServer, operator: Running) -
 
 async def test_suspending_takes_the_pods_away_and_nothing_else(api: ApiServer, operator: Running) -> None:
     api.put(make_service(replicas=2))
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     edit(api, suspend=True)
     await eventually(
         lambda: condition(api, "Ready").get("reason") == "Suspended" and not api.gather(POD), api
@@ -291,7 +279,7 @@ async def test_what_a_spec_calls_for_no_more_is_taken_away(api: ApiServer, opera
     }
     api.put(theirs)
     api.put(make_service(replicas=2))
-    await eventually(lambda: ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     budget = api.get(POD_DISRUPTION_BUDGET, "default", "resnet")
     assert budget["spec"]["maxUnavailable"] == 1
     api.delete(POD_DISRUPTION_BUDGET, "default", "resnet")

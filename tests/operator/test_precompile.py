@@ -10,7 +10,9 @@ from tests.operator.fakes.api_server import ApiServer
 from tests.operator.fakes.running import (
     Running,
     condition,
+    edit,
     eventually,
+    is_ready_now,
     make_class,
     make_service,
     run_operator,
@@ -207,26 +209,11 @@ def put_pod(api: ApiServer, job: Object, **status: Any) -> None:
     )
 
 
-def edit(api: ApiServer, **spec: Any) -> None:
-    found = api.get(INFERENCE_SERVICE, "default", "resnet")
-    assert found is not None
-    api.put({**found, "spec": {**found["spec"], **spec}})
-
-
-def is_ready(api: ApiServer) -> bool:
-    found = api.get(INFERENCE_SERVICE, "default", "resnet")
-    assert found is not None
-    said = condition(api, "Ready")
-    return bool(
-        said.get("status") == "True" and said["observedGeneration"] == found["metadata"]["generation"]
-    )
-
-
 async def until_ready(api: ApiServer) -> None:
     """The first rollout, whose Job is complete at once."""
     api.put(make_service(precompile=True, cache=CACHE))
     end(api, await eventually(lambda: find_job(api), api), "Complete")
-    await eventually(lambda: is_ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
 
 
 async def test_from_the_job_to_the_pods(api: ApiServer, operator: Running) -> None:
@@ -248,7 +235,7 @@ async def test_from_the_job_to_the_pods(api: ApiServer, operator: Running) -> No
     assert "pods" not in found["status"] or not found["status"]["pods"]
     assert api.get(DEPLOYMENT, "default", "resnet") is None
     end(api, job, "Complete")
-    await eventually(lambda: is_ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     assert [found["metadata"]["name"] for found in api.gather(JOB)] == [job["metadata"]["name"]], (
         "to be looked at"
     )
@@ -256,7 +243,7 @@ async def test_from_the_job_to_the_pods(api: ApiServer, operator: Running) -> No
     await settle(operator, api)
     api.delete(JOB, "default", job["metadata"]["name"])
     edit(api, replicas=2, limits={"requestTimeoutSeconds": 5})
-    await eventually(lambda: is_ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     await settle(operator, api)
     assert api.gather(JOB) == [], "nothing else is compiled"
 
@@ -297,14 +284,14 @@ async def test_a_model_that_does_not_compile_leaves_the_old_pods_alone(
     again = await eventually(lambda: find_job(api), api)
     await eventually(lambda: api.get(JOB, "default", job["metadata"]["name"]) is None, api)
     end(api, again, "Complete")
-    await eventually(lambda: is_ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
 
 
 async def test_a_job_without_a_device_says_what_to_do(api: ApiServer, operator: Running) -> None:
     api.put(make_class())
     api.put(make_service(precompile=True, cache=CACHE, targetDevice="GPU"))
     end(api, await eventually(lambda: find_job(api), api), "Complete")
-    await eventually(lambda: is_ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     edit(api, hints={"performanceMode": "THROUGHPUT"})
     job = await eventually(lambda: find_job(api), api)
     waits = {
@@ -318,7 +305,7 @@ async def test_a_job_without_a_device_says_what_to_do(api: ApiServer, operator: 
     assert condition(api, "Ready")["reason"] == "Unschedulable"
     assert "the pods that serve hold the devices" in condition(api, "Ready")["message"]
     edit(api, rollout={"strategy": "Recreate"})
-    await eventually(lambda: is_ready(api), api)
+    await eventually(lambda: is_ready_now(api), api)
     assert find_job(api) is None
 
 

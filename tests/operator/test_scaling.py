@@ -10,6 +10,7 @@ from tests.operator.fakes.api_server import ApiServer
 from tests.operator.fakes.running import (
     Running,
     condition,
+    edit,
     eventually,
     make_class,
     make_service,
@@ -326,12 +327,6 @@ def test_present_values_of_metrics_are_no_news() -> None:
 async def operator(workloads: Workloads, kubeconfig: Path) -> AsyncIterator[Running]:
     async with run_operator(workloads) as running:
         yield running
-
-
-def edit(api: ApiServer, **spec: Any) -> None:
-    found = api.get(INFERENCE_SERVICE, "default", "resnet")
-    kept = {key: value for key, value in {**found["spec"], **spec}.items() if value is not None}
-    api.put({**found, "spec": kept})
 
 
 def ready_pods(api: ApiServer) -> int:

@@ -136,3 +136,33 @@ def condition(api: ApiServer, type_: str, name: str = "resnet") -> Object:
     found = api.get(INFERENCE_SERVICE, "default", name) or {}
     conditions = (found.get("status") or {}).get("conditions") or []
     return next((c for c in conditions if c["type"] == type_), {})
+
+
+def is_ready(api: ApiServer, name: str = "resnet") -> bool:
+    return condition(api, "Ready", name).get("status") == "True"
+
+
+def is_ready_now(api: ApiServer, name: str = "resnet") -> bool:
+    """Ready as it is written, not as it was before an edit."""
+    found = api.get(INFERENCE_SERVICE, "default", name)
+    assert found is not None
+    said = condition(api, "Ready", name)
+    return is_ready(api, name) and bool(said["observedGeneration"] == found["metadata"]["generation"])
+
+
+def edit(api: ApiServer, name: str = "resnet", **spec: Any) -> None:
+    """Set fields of the spec, as a user would; None takes one away."""
+    found = api.get(INFERENCE_SERVICE, "default", name)
+    assert found is not None
+    kept = {key: value for key, value in {**found["spec"], **spec}.items() if value is not None}
+    api.put({**found, "spec": kept})
+
+
+@asynccontextmanager
+async def run_settled(workloads: Workloads, api: ApiServer) -> AsyncIterator[Running]:
+    """A running operator with one service, which is Ready, and nothing left to do."""
+    async with run_operator(workloads) as running:
+        api.put(make_service())
+        await eventually(lambda: is_ready(api), api)
+        await settle(running, api)
+        yield running

@@ -16,7 +16,16 @@ from typing import Any
 import pytest
 
 from tests.operator.fakes.api_server import ApiError, ApiServer, Faults
-from tests.operator.fakes.running import condition, eventually, make_service, run_operator, settle
+from tests.operator.fakes.running import (
+    condition,
+    edit,
+    eventually,
+    is_ready,
+    make_service,
+    run_operator,
+    run_settled,
+    settle,
+)
 from tests.operator.fakes.workloads import Workloads
 from vinoserve_operator import handlers
 from vinoserve_operator.kinds import CHILDREN, DEPLOYMENT, INFERENCE_SERVICE, POD, SERVICE, Kind
@@ -28,22 +37,10 @@ SOAK = bool(os.environ.get("VINOSERVE_SOAK"))
 TROUBLE_SECONDS = 60 if SOAK else 5
 
 
-def ready(api: ApiServer, name: str = "resnet") -> bool:
-    return condition(api, "Ready", name).get("status") == "True"
-
-
-def edit(api: ApiServer, name: str = "resnet", **spec: Any) -> None:
-    found = api.get(INFERENCE_SERVICE, "default", name)
-    api.put({**found, "spec": {**found["spec"], **spec}})
-
-
 async def test_5_looking_again_writes_nothing_and_moves_no_transition_time(
     api: ApiServer, workloads: Workloads, kubeconfig: Path
 ) -> None:
-    async with run_operator(workloads) as operator:
-        api.put(make_service())
-        await eventually(lambda: ready(api), api)
-        await settle(operator, api)
+    async with run_settled(workloads, api) as operator:
         before, writes = api.get(INFERENCE_SERVICE, "default", "resnet"), len(api.writes)
         for _ in range(20):
             await operator.do(operator.operator.inbox.add_all)
@@ -68,7 +65,7 @@ async def test_7_storms_of_errors_lose_nothing(
     async with run_operator(workloads) as operator:
         for name in names:
             api.put(make_service(name))
-        await eventually(lambda: all(ready(api, name) for name in names), api, 240)
+        await eventually(lambda: all(is_ready(api, name) for name in names), api, 240)
         await settle(operator, api)
     for kind in CHILDREN:
         assert sorted(found["metadata"]["name"] for found in api.gather(kind)) == names
@@ -87,10 +84,7 @@ async def test_8_an_api_server_that_always_fails_is_not_hammered(
         return ApiError(500, "always")
 
     names = [f"s{i:03}" for i in range(20)]
-    async with run_operator(workloads) as operator:
-        api.put(make_service())
-        await eventually(lambda: ready(api), api)
-        await settle(operator, api)
+    async with run_settled(workloads, api):
         api.faults.refuse = refuse
         for name in names:
             api.put(make_service(name))
@@ -102,7 +96,7 @@ async def test_8_an_api_server_that_always_fails_is_not_hammered(
         second = sorted(times[1] - times[0] for times in tries.values() if len(times) > 1)
         assert len({round(gap, 2) for gap in second}) > 1
         api.faults = Faults()
-        await eventually(lambda: all(ready(api, name) for name in names), api, 30 if SOAK else 60)
+        await eventually(lambda: all(is_ready(api, name) for name in names), api, 30 if SOAK else 60)
 
 
 def test_8_ten_tries_a_minute_are_the_rule_whatever_is_drawn() -> None:
@@ -119,10 +113,7 @@ def test_8_ten_tries_a_minute_are_the_rule_whatever_is_drawn() -> None:
 async def test_9_after_a_410_the_next_change_is_seen_at_once(
     api: ApiServer, workloads: Workloads, kubeconfig: Path
 ) -> None:
-    async with run_operator(workloads) as operator:
-        api.put(make_service())
-        await eventually(lambda: ready(api), api)
-        await settle(operator, api)
+    async with run_settled(workloads, api):
         api.compact()
         started = time.monotonic()
         edit(api, replicas=2)
@@ -136,10 +127,7 @@ async def test_10_a_watch_that_falls_silent_is_given_up(
     """The streams stay open and tell nothing; no resync comes to help."""
     if not SOAK:
         monkeypatch.setattr(handlers, "_SILENCE_SECONDS", 3.0)
-    async with run_operator(workloads) as operator:
-        api.put(make_service())
-        await eventually(lambda: ready(api), api)
-        await settle(operator, api)
+    async with run_settled(workloads, api) as operator:
         api.silent = True
         edit(api, replicas=2)
         await settle(operator, api)
@@ -156,7 +144,7 @@ async def test_11_an_api_server_that_is_away_ends_nothing(
     """Connections are refused for a while; edits from before and from meanwhile are caught up with."""
     async with run_operator(workloads) as operator:
         api.put(make_service())
-        await eventually(lambda: ready(api), api)
+        await eventually(lambda: is_ready(api), api)
         await api.go_away()
         edit(api, replicas=2)
         api.put(make_service("meanwhile"))
@@ -165,7 +153,8 @@ async def test_11_an_api_server_that_is_away_ends_nothing(
         await api.come_back()
         await eventually(
             lambda: (
-                ready(api, "meanwhile") and api.get(DEPLOYMENT, "default", "resnet")["spec"]["replicas"] == 2
+                is_ready(api, "meanwhile")
+                and api.get(DEPLOYMENT, "default", "resnet")["spec"]["replicas"] == 2
             ),
             api,
             30 if SOAK else 60,
@@ -178,7 +167,7 @@ async def test_13_a_service_goes_at_once_though_the_operator_is_down(
     async with run_operator(workloads):
         api.put(make_service())
         api.put(make_service("stays"))
-        await eventually(lambda: ready(api) and ready(api, "stays"), api)
+        await eventually(lambda: is_ready(api) and is_ready(api, "stays"), api)
     owned = [o for kind in (INFERENCE_SERVICE, *CHILDREN) for o in api.gather(kind)]
     assert not any(found["metadata"].get("finalizers") for found in owned)
     api.delete(INFERENCE_SERVICE, "default", "resnet")
@@ -213,14 +202,14 @@ async def test_15_ready_is_never_true_of_pods_of_another_generation(
 
     async with run_operator(workloads) as operator:
         api.put(make_service(hints={"numStreams": 1}))
-        await eventually(lambda: ready(api), api)
+        await eventually(lambda: is_ready(api), api)
         api.on_write.append(check)
         for streams in range(2, 12):
             edit(api, hints={"numStreams": streams})
             await asyncio.sleep(0.03 * (streams % 3))
         generation = api.get(INFERENCE_SERVICE, "default", "resnet")["metadata"]["generation"]
         await eventually(
-            lambda: ready(api) and condition(api, "Ready")["observedGeneration"] == generation, api
+            lambda: is_ready(api) and condition(api, "Ready")["observedGeneration"] == generation, api
         )
         await settle(operator, api)
     assert lies == []
@@ -258,10 +247,7 @@ def unpullable(pod: Object) -> None:
 async def test_16_what_ails_a_pod_is_told_within_seconds(
     api: ApiServer, workloads: Workloads, kubeconfig: Path, break_: Any, reason: str
 ) -> None:
-    async with run_operator(workloads) as operator:
-        api.put(make_service())
-        await eventually(lambda: ready(api), api)
-        await settle(operator, api)
+    async with run_settled(workloads, api):
         (pod,) = api.gather(POD)
         changed = {**pod, "metadata": dict(pod["metadata"]), "status": {**pod["status"]}}
         changed = copy.deepcopy(changed)
@@ -276,10 +262,7 @@ async def test_16_what_ails_a_pod_is_told_within_seconds(
 async def test_what_is_changed_or_deleted_by_hand_is_put_back(
     api: ApiServer, workloads: Workloads, kubeconfig: Path
 ) -> None:
-    async with run_operator(workloads) as operator:
-        api.put(make_service())
-        await eventually(lambda: ready(api), api)
-        await settle(operator, api)
+    async with run_settled(workloads, api) as operator:
         wanted = {kind: api.get(kind, "default", "resnet") for kind in CHILDREN}
         for kind in CHILDREN:
             api.delete(kind, "default", "resnet")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.operator.fakes.api_server import ApiError, ApiServer, Faults
-from tests.operator.fakes.running import condition, eventually, make_service, run_operator, settle
+from tests.operator.fakes.running import eventually, is_ready, make_service, run_operator, settle
 from tests.operator.fakes.workloads import Workloads
 from vinoserve_operator.kinds import CHILDREN, DEPLOYMENT, INFERENCE_SERVICE, POD
 
@@ -20,12 +20,8 @@ SOAK = bool(os.environ.get("VINOSERVE_SOAK"))
 """The numbers that the operator is meant for take minutes; smaller ones show the same mistakes."""
 
 
-def ready(api: ApiServer, name: str = "resnet") -> bool:
-    return condition(api, "Ready", name).get("status") == "True"
-
-
 def all_ready(api: ApiServer, names: list[str]) -> bool:
-    return all(ready(api, name) for name in names)
+    return all(is_ready(api, name) for name in names)
 
 
 async def test_many_services_converge_while_the_api_server_answers_trouble(
@@ -77,7 +73,7 @@ async def test_a_poisoned_object_delays_no_other(
         for i in range(20):
             api.put(make_service(f"s{i}"))
             started = time.monotonic()
-            await eventually(lambda name=f"s{i}": ready(api, name), api)
+            await eventually(lambda name=f"s{i}": is_ready(api, name), api)
             assert time.monotonic() - started < 5
     assert len(tries) < 40
 
@@ -95,10 +91,10 @@ async def test_killed_after_any_write_the_next_one_finishes(
     api.faults.loses = lambda: len(api.writes) == step + 1  # type: ignore[method-assign]
     async with run_operator(workloads):
         api.put(make_service())
-        await eventually(lambda: len(api.writes) > step or ready(api), api)
+        await eventually(lambda: len(api.writes) > step or is_ready(api), api)
     api.faults = Faults()
     async with run_operator(workloads) as operator:
-        await eventually(lambda: ready(api), api)
+        await eventually(lambda: is_ready(api), api)
         await settle(operator, api)
     assert [len(api.gather(kind)) for kind in (*CHILDREN, POD)] == [1, 1, 1, 1]
 
@@ -109,7 +105,7 @@ async def test_a_watch_that_is_too_old_begins_anew_and_deletions_are_noticed(
     async with run_operator(workloads) as operator:
         api.put(make_service())
         api.put(make_service("other"))
-        await eventually(lambda: ready(api) and ready(api, "other"), api)
+        await eventually(lambda: is_ready(api) and is_ready(api, "other"), api)
         await settle(operator, api)
         api.compact()
         api.delete(DEPLOYMENT, "default", "resnet")  # forgotten before any watch could tell
@@ -130,13 +126,13 @@ async def test_of_two_operators_one_writes_and_the_other_takes_over(
         await eventually(lambda: second_to_be.operator.lease.held, api)
         async with run_operator(workloads) as standby:
             api.put(make_service())
-            await eventually(lambda: ready(api), api)
+            await eventually(lambda: is_ready(api), api)
             assert not standby.operator.lease.held
             assert standby.operator.kube.writes == 0
             second_to_be.stop()
             await eventually(lambda: standby.operator.lease.held, api)
             api.put(make_service("after"))
-            await eventually(lambda: ready(api, "after"), api)
+            await eventually(lambda: is_ready(api, "after"), api)
 
 
 async def test_without_a_fresh_lease_nothing_is_written(

@@ -14,6 +14,7 @@ from tests.runtime.rest.raw_http import Wire, get, request
 from tests.runtime.rest.serving import FakeEngine, Running, make_adder, serving, tensor
 from tests.runtime.rest.waiting import wait_for
 from vinoserve_api.contract import RuntimeLimits
+from vinoserve_runtime import listener
 from vinoserve_runtime.rest import connection, receiver
 from vinoserve_runtime.rest import server as rest_server
 
@@ -199,7 +200,7 @@ def test_clients_that_vanish_leave_nothing_behind() -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines of a second and less instead of many."""
-    monkeypatch.setattr(rest_server, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(listener, "SWEEP_SECONDS", 0.05)
     monkeypatch.setattr(connection, "KEEP_ALIVE_SECONDS", 0.3)
     monkeypatch.setattr(connection, "WRITE_STALL_SECONDS", 0.3)
     monkeypatch.setattr(connection, "LINGER_SECONDS", 0.3)

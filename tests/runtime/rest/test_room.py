@@ -17,10 +17,9 @@ from tests.runtime.grpc import serving as grpc_serving
 from tests.runtime.rest.raw_http import Wire, chunked, request
 from tests.runtime.rest.serving import LIMITS, FakeEngine, Running, binary, serving, tensor
 from tests.runtime.rest.waiting import wait_for
-from vinoserve_runtime import room
+from vinoserve_runtime import listener, room
 from vinoserve_runtime.protocol.errors import QueueFullError
 from vinoserve_runtime.rest import connection, receiver
-from vinoserve_runtime.rest import server as rest_server
 from vinoserve_runtime.room import Room
 
 PATH = "/v2/models/m/infer"
@@ -61,7 +60,7 @@ def server(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runnin
     """Room for two bodies."""
     monkeypatch.setattr(room, "LARGEST_BODIES", 2)
     monkeypatch.setattr(room, "LEAST_BYTES", 0)
-    monkeypatch.setattr(rest_server, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(listener, "SWEEP_SECONDS", 0.05)
     with serving(counter.engine, LIMITS) as running:
         yield running
         wait_for(lambda: running.server.connections == 0)
