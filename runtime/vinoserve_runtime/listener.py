@@ -4,6 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import Final, Generic, Protocol, TypeVar
 
+from vinoserve_runtime.outbox import Outbox
 from vinoserve_runtime.sockets import BACKLOG, listen
 
 SWEEP_SECONDS: Final = 1.0
@@ -25,6 +26,7 @@ class Listener(ABC, Generic[_C]):
 
     def __init__(self, most: int) -> None:
         self.loop = asyncio.get_running_loop()
+        self.outbox = Outbox(self.loop)
         self._held: set[_C] = set()
         self._most = most
         self._sockets: asyncio.Server | None = None

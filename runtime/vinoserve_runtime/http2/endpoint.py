@@ -47,6 +47,7 @@ class Endpoint(asyncio.BufferedProtocol):
     def __init__(self, server: "Server[Any]") -> None:
         self._server = server
         self._loop = server.loop
+        self._outbox = server.outbox
         self._space = server.space
         self._connection: Connection[Any] = cast("Connection[Any]", None)
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
@@ -111,7 +112,8 @@ class Endpoint(asyncio.BufferedProtocol):
             self._check_end()
 
     def eof_received(self) -> None:
-        """Who has closed one side reads no answers either, among gRPC's clients; the transport closes."""
+        """Who has closed one side waits for no answers, among gRPC's clients; the transport closes."""
+        self._outbox.send(self._transport)
 
     def pause_writing(self) -> None:
         self._connection.pause()
@@ -195,16 +197,18 @@ class Endpoint(asyncio.BufferedProtocol):
         if self._gone or self._transport.is_closing():
             return
         self._gone = True
+        self._outbox.send(self._transport)
         self._transport.write_eof()
 
     def _write(self, data: bytes) -> None:
         if not self._gone:
-            self._transport.write(data)
+            self._outbox.put(self._transport, data)
 
     def _write_pieces(self, pieces: Sequence[Buffer]) -> None:
         if self._gone:
             return
         if sum(map(len, pieces)) <= JOINED_BYTES:
-            self._transport.write(b"".join(pieces))
+            self._outbox.put(self._transport, b"".join(pieces))
         else:
+            self._outbox.send(self._transport)
             self._transport.writelines(pieces)

@@ -39,6 +39,7 @@ class Connection(asyncio.Protocol):
         self._app = server.app
         self._loop = server.loop
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._outbox = server.outbox
         self._room = server.room
         self._receiver = Receiver(server.app, server.room, server.loop.time, self, server.heads)
         self._queue: deque[Request] = deque()
@@ -92,6 +93,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._ended = True
+        self._outbox.send(self._transport)  # which closes where nothing is owed any more
         if self._task is not None and self._app.can_abandon(self._task):
             return False
         # The client may have closed its sending side only: what it asked for is still answered.
@@ -286,15 +288,16 @@ class Connection(asyncio.Protocol):
             more,
         )
         if request.method == "HEAD":
-            self._transport.write(head)
+            self._outbox.put(self._transport, head)
         elif length <= JOINED_BYTES:
-            self._transport.write(b"".join((head, *chunks)))
+            self._outbox.put(self._transport, b"".join((head, *chunks)))
         else:
+            self._outbox.send(self._transport)
             self._transport.writelines((head, *chunks))
 
     def _continue(self) -> None:
         self._continue_owed = False
-        self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._outbox.put(self._transport, b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _close(self, *, linger: bool) -> None:
         self._closing = True
@@ -303,6 +306,7 @@ class Connection(asyncio.Protocol):
         self._deadline = self._loop.time() + (LINGER_SECONDS if linger else WRITE_STALL_SECONDS)
         if self._transport.get_protocol() is not self:
             self._switch(self)
+        self._outbox.send(self._transport)
         if linger and not self._ended:
             self._transport.write_eof()
             self._transport.resume_reading()
