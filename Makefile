@@ -28,7 +28,7 @@ bench-smoke: setup ## Every part of the benchmarks once and shortly: for whether
 	@$(PY) -m benchmarks run --smoke
 
 soak: setup cluster-images test-servers ## The long forms of the tests: floods, fuzzing, fleets
-	VINOSERVE_SOAK=1 $(PY) -m pytest tests/robustness tests/runtime/rest tests/e2e/test_fleet.py
+	VINOSERVE_SOAK=1 $(PY) -m pytest tests/robustness tests/runtime/rest tests/runtime/http2 tests/e2e/test_fleet.py
 
 check: setup ## Lint, types, layers, and whether generated files are current
 	ruff check

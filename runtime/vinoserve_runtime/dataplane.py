@@ -196,9 +196,6 @@ class Dataplane:
         Cancelling it gives up the place in the queue. Raises NotReadyError, DeadlineExceededError, and InferenceError of
         the engine.
         """
-        quick_results = self.infer_now(tensors)
-        if quick_results is not None:
-            return quick_results
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         ticket = self._deadlines.start(task)
         metrics = self.metrics
