@@ -85,6 +85,8 @@ class ProgressReason(StrEnum):
     QUOTA_EXCEEDED = "QuotaExceeded"
     PODS_FORBIDDEN = "PodsForbidden"
     VOLUME_NOT_READY = "VolumeNotReady"
+    SANDBOX_FAILED = "SandboxFailed"
+    DEVICE_NOT_PREPARED = "DeviceNotPrepared"
     NODE_LOST = "NodeLost"
     NODE_REFUSED = "NodeRefused"
     EVICTED = "Evicted"

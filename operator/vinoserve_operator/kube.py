@@ -24,6 +24,7 @@ _TIMEOUT_SECONDS: Final = 4.0
 _LIST_TIMEOUT_SECONDS: Final = 60.0
 _CHUNK: Final = 500
 _CONNECTIONS: Final = 64
+_MOST_WARNINGS: Final = 50
 
 _JSON: Final = "application/json"
 _APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
@@ -71,6 +72,12 @@ class Kube:
             if not token:
                 return items, int(page["metadata"]["resourceVersion"])
             query["continue"] = token
+
+    async def gather_warnings(self, namespace: str, uid: str) -> list[Object]:
+        """Events that warn of what befalls the object."""
+        query = {"fieldSelector": f"regarding.uid={uid},type=Warning", "limit": str(_MOST_WARNINGS)}
+        items: list[Object] = (await self._call("GET", EVENT.make_path(namespace), query))["items"]
+        return items
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         try:

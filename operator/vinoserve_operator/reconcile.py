@@ -62,7 +62,7 @@ from vinoserve_operator.status.holdings import is_over, list_claim_templates
 from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.precompile import Precompiling
 from vinoserve_operator.status.service import Acceptance, Look, make_service_status
-from vinoserve_operator.waits import find_unmounted
+from vinoserve_operator.waits import Waits
 
 _REJECTED_AGAIN_SECONDS: Final = 60.0
 """Quotas and admission policies change without telling us."""
@@ -103,6 +103,7 @@ class Reconciler:
         self._instance = instance
         self._now = now
         self._settled = Settled()
+        self._waits = Waits(kube)
         self._accelerators = Accelerators(kube, cluster)
 
     async def __call__(self, ref: Ref) -> float | None:
@@ -129,6 +130,7 @@ class Reconciler:
         raw = self._cluster.get(ref)
         if raw is None or raw["metadata"].get("deletionTimestamp"):
             self._settled.forget(ref)
+            self._waits.forget(ref)
             return None
         written = Written(str(ref), raw["metadata"].get("generation"))
         try:
@@ -154,10 +156,10 @@ class Reconciler:
                 except RejectedError as error:
                     acceptance = Acceptance(AcceptedReason.NOT_RENDERABLE, str(error))
                     again = _REJECTED_AGAIN_SECONDS
-            owned = [await self._reports.view(pod) for pod in self._cluster.gather_owned(POD, ref)]
+            viewed = [await self._reports.view(pod) for pod in self._cluster.gather_owned(POD, ref)]
+            owned, until_asked = await self._waits.explain(ref, viewed, now := self._now())
             pods = [view for view in owned if not view.compiles]
             deployment = self._cluster.get(Ref(DEPLOYMENT, ref.namespace, ref.name))
-            unmounted, until_late = find_unmounted(pods, now := self._now())
             look = Look(
                 raw,
                 acceptance,
@@ -168,7 +170,6 @@ class Reconciler:
                 class_troubles=self._accelerators.gather_troubles(acceptance.service),
                 autoscaler=self._cluster.get(Ref(HORIZONTAL_POD_AUTOSCALER, ref.namespace, ref.name)),
                 precompiling=self._find_precompiling(ref, children, owned),
-                unmounted=unmounted,
                 now=now,
             )
             status = make_service_status(look)
@@ -178,7 +179,7 @@ class Reconciler:
             if isinstance(error, ConflictError):
                 await self._refresh(ref)
             raise
-        return again or until_late
+        return again or until_asked
 
     def _hold_back(self, ref: Ref, children: Children) -> Children:
         """What of them may be applied now."""

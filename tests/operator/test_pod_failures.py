@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.operator.test_status import LATER, NOW, fetching, look, make_deployment, make_pod, serving, tell
+from tests.operator.test_status import NOW, fetching, look, make_deployment, make_pod, serving, tell
 from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.service import make_service_status
-from vinoserve_operator.waits import find_unmounted
 
 Object = dict[str, Any]
 
@@ -285,24 +284,3 @@ def test_pods_that_are_refused_are_told_in_the_refusers_words(message: str, reas
     one = look(deployment=make_deployment(readyReplicas=0, conditions=refused))
     assert tell(one)["Ready"] == ("False", reason)
     assert message in next(c for c in make_service_status(one).conditions if c.type == "Ready").message
-
-
-def test_a_pod_whose_volumes_do_not_come_says_what_must_be_there() -> None:
-    pod = make_pod()
-    pod["status"]["conditions"].append(
-        {"type": "PodReadyToStartContainers", "status": "False", "lastTransitionTime": NOW}
-    )
-    pod["spec"]["volumes"] = [{"name": "credentials", "secret": {"secretName": "s3-reader"}}]
-    view = PodView(pod)
-    assert find_unmounted([view], NOW) == (frozenset(), 20.0)
-    late, again = find_unmounted([view], LATER)
-    assert (late, again) == ({"p1"}, None)
-    waiting = look(view, deployment=make_deployment(readyReplicas=0))
-    assert tell(waiting)["Ready"] == ("False", "Pending")
-    told = replace(waiting, unmounted=late)
-    assert tell(told)["Ready"] == ("False", "VolumeNotReady")
-    assert tell(told)["Reconciling"][0] == "True"
-    ready = next(c for c in make_service_status(told).conditions if c.type == "Ready")
-    assert "see that Secret s3-reader is there" in ready.message
-    del pod["spec"]["volumes"]
-    assert find_unmounted([view], LATER) == (frozenset(), None)

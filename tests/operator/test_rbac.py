@@ -20,6 +20,7 @@ from vinoserve_operator.kinds import (
     HORIZONTAL_POD_AUTOSCALER,
     INFERENCE_SERVICE,
     JOB,
+    POD,
     RESOURCE_CLAIM_TEMPLATE,
 )
 
@@ -30,6 +31,7 @@ RULE = re.compile(
     re.DOTALL,
 )
 
+PAST = "2026-01-01T00:00:00Z"
 CACHE = {"compiled": {"type": "PersistentVolumeClaim", "claimName": "cache"}}
 
 OTHERS = {
@@ -83,6 +85,13 @@ async def used(api: ApiServer, workloads: Workloads, kubeconfig: Path) -> set[tu
             (first,) = await eventually(lambda: api.gather(JOB), api)
             api.put(make_service("compiled", **compiled, hints={"performanceMode": "LATENCY"}))
             await eventually(lambda old=first: api.gather(JOB) and old not in api.gather(JOB), api)
+            (pod,) = [p for p in api.gather(POD) if p["metadata"]["name"].startswith("resnet-")]
+            waits = [
+                {"type": "PodScheduled", "status": "True"},
+                {"type": "PodReadyToStartContainers", "status": "False", "lastTransitionTime": PAST},
+            ]
+            api.put({**pod, "metadata": dict(pod["metadata"]), "status": {"conditions": waits}})
+            await eventually(lambda: ("list", "events.k8s.io", "events") in api.verbs, api)
             await settle(operator, api)
         for name in ("resnet", "claiming", "compiled"):
             api.delete(INFERENCE_SERVICE, "default", name)

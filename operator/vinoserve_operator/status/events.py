@@ -16,6 +16,8 @@ _NORMAL: Final = frozenset(ProgressReason) - {
     ProgressReason.QUOTA_EXCEEDED,
     ProgressReason.PODS_FORBIDDEN,
     ProgressReason.VOLUME_NOT_READY,
+    ProgressReason.SANDBOX_FAILED,
+    ProgressReason.DEVICE_NOT_PREPARED,
     ProgressReason.NODE_LOST,
     ProgressReason.NODE_REFUSED,
     ProgressReason.EVICTED,

@@ -110,6 +110,9 @@ class PodView:
     unreachable: str | None = None
     """Why the report couldn't be got."""
 
+    hindrance: Diagnosis | None = None
+    """What keeps its node from making its containers."""
+
     @property
     def name(self) -> str:
         return str(self.pod["metadata"]["name"])
@@ -119,6 +122,10 @@ class PodView:
         """It is a Job's, that compiles for the pods to come, and no replica."""
         labels = self.pod["metadata"].get("labels") or {}
         return labels.get(NAME_LABEL) == COMPILE_NAME
+
+    @property
+    def uid(self) -> str:
+        return str(self.pod["metadata"]["uid"])
 
     @property
     def node(self) -> str | None:
@@ -140,19 +147,21 @@ class PodView:
         return (self.pod["metadata"].get("annotations") or {}).get(CONFIG_ANNOTATION)
 
     @property
-    def unmounted_since(self) -> str | None:
-        """Since when its node brings up the volumes that it needs; None where it needs none, or has them."""
+    def prepared_since(self) -> str | None:
+        """Since when its node prepares its volumes, devices and network; None where they are there, or it has no node."""
         conditions = {c.get("type"): c for c in _conditions(self.pod)}
         scheduled = conditions.get("PodScheduled", {}).get("status") == "True"
         started = conditions.get(_SANDBOX, {})
-        waits = scheduled and started.get("status") == "False" and _find_needs(self.pod)
+        waits = self.live and scheduled and started.get("status") == "False"
         return started.get("lastTransitionTime") if waits else None
 
     @property
-    def needs(self) -> str:
-        """What must be there for its volumes, as the subject of a sentence and its verb."""
-        found = _find_needs(self.pod)
-        return " and ".join(found) + (" is" if len(found) == 1 else " are")
+    def needs(self) -> Sequence[str]:
+        """Secrets and claims that must be there for its volumes."""
+        volumes = (self.pod.get("spec") or {}).get("volumes") or ()
+        secrets = [f"Secret {v['secret'].get('secretName')}" for v in volumes if v.get("secret")]
+        claims = (v["persistentVolumeClaim"] for v in volumes if v.get("persistentVolumeClaim"))
+        return [*secrets, *(f"claim {claim.get('claimName')}" for claim in claims)]
 
     @property
     def template(self) -> str | None:
@@ -195,8 +204,13 @@ class PodView:
             or _diagnose_container(serve, device=True)
             or self._diagnose_server(serve)
             or _diagnose_others(status.get("containerStatuses"))
-            or Diagnosis(ProgressReason.PENDING, _waiting_for(self.pod))
+            or self.hindrance
+            or Diagnosis(ProgressReason.PENDING, self._describe_start())
         )
+
+    def _describe_start(self) -> str:
+        hint = f"; it needs {' and '.join(self.needs)}" if self.needs else ""
+        return "the pod's containers are being made" + hint
 
     def _diagnose_server(self, serve: Object) -> Diagnosis | None:
         if "running" not in (serve.get("state") or {}):
@@ -246,23 +260,6 @@ def _fetching(fetch: Object) -> Diagnosis | None:
     if "running" in (fetch.get("state") or {}):
         return Diagnosis(*_PHASES["Fetching"])
     return None
-
-
-def _find_needs(pod: Object) -> list[str]:
-    volumes = (pod.get("spec") or {}).get("volumes") or ()
-    secrets = [f"Secret {v['secret'].get('secretName')}" for v in volumes if v.get("secret")]
-    return secrets + [
-        f"claim {v['persistentVolumeClaim'].get('claimName')}"
-        for v in volumes
-        if v.get("persistentVolumeClaim")
-    ]
-
-
-def _waiting_for(pod: Object) -> str:
-    """What a pod whose containers aren't made yet may lack: the kubelet says it in events alone."""
-    needed = _find_needs(pod)
-    hint = f"; it needs {' and '.join(needed)}" if needed else ""
-    return "the pod's containers are being made" + hint
 
 
 def _diagnose_container(container: Object, *, device: bool) -> Diagnosis | None:

@@ -64,9 +64,6 @@ class Look:
     lost_nodes: frozenset[str] = frozenset()
     """Nodes of its pods of which nothing is heard."""
 
-    unmounted: frozenset[str] = frozenset()
-    """Names of its pods that have waited for their volumes longer than is usual."""
-
     autoscaler: Mapping[str, Any] | None = None
     """Its HorizontalPodAutoscaler."""
 
@@ -302,11 +299,6 @@ def _explain(look: Look, pod: PodView, found: Diagnosis) -> Diagnosis:
     lost = diagnose_lost(pod, look.lost_nodes)
     if lost:
         return lost
-    if found.reason == ProgressReason.PENDING and pod.name in look.unmounted:
-        return Diagnosis(
-            ProgressReason.VOLUME_NOT_READY,
-            f"its node still waits for its volumes: see that {pod.needs} there; `kubectl describe pod` says what it waits for",
-        )
     if found.reason == ProgressReason.UNSCHEDULABLE:
         more = look.class_troubles or ((_NONE_FREE,) if _NO_DEVICE.search(found.message) else ())
     elif found.device and pod.node:

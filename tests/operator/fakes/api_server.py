@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from tests.operator.fakes.apply import merge, remove
 from tests.operator.fakes.faults import ApiError, Faults
-from tests.operator.fakes.routes import KINDS, LEASE, discover, parse, selects
+from tests.operator.fakes.routes import KINDS, LEASE, discover, parse, selects, selects_fields
 from vinoserve_api.v1alpha1 import AcceleratorClassStatus, InferenceServiceStatus
 from vinoserve_operator.kinds import INFERENCE_SERVICE, WATCHED, Kind
 
@@ -265,11 +265,13 @@ class ApiServer:
         return self.objects[key]
 
     def _list(self, request: web.Request, kind: Kind, namespace: str) -> Object:
-        selector = request.query.get("labelSelector", "")
+        selector, fields = request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
         found = [
             o
             for o in self.gather(kind)
-            if namespace in ("", o["metadata"].get("namespace", "")) and selects(selector, o)
+            if namespace in ("", o["metadata"].get("namespace", ""))
+            and selects(selector, o)
+            and selects_fields(fields, kind, o)
         ]
         start, limit = (
             int(request.query.get("continue", 0)),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.operator.fakes.faults import ApiError
-from vinoserve_operator.kinds import BY_NAME, Kind
+from vinoserve_operator.kinds import BY_NAME, EVENT, Kind
 
 Object = dict[str, Any]
 
@@ -64,6 +64,24 @@ def parse(parts: list[str]) -> tuple[Kind, str, str, str]:
     if kind is None:
         raise ApiError(404, "the server could not find the requested resource")
     return kind, namespace, *[*rest[1:], "", ""][:2]  # type: ignore[return-value]
+
+
+#: Of events.k8s.io/v1, as far as they are asked for.
+_EVENT_FIELDS = {
+    "type": lambda event: event.get("type", ""),
+    "regarding.uid": lambda event: (event.get("regarding") or {}).get("uid", ""),
+}
+
+
+def selects_fields(selector: str, kind: Kind, found: Object) -> bool:
+    """Raises ApiError for fields that the API server knows no index of."""
+    for part in filter(None, selector.split(",")):
+        name, _, value = part.partition("=")
+        if kind is not EVENT or name not in _EVENT_FIELDS:
+            raise ApiError(400, f"field label not supported: {name}")
+        if _EVENT_FIELDS[name](found) != value:
+            return False
+    return True
 
 
 def selects(selector: str, found: Object) -> bool:
