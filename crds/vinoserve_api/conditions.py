@@ -87,6 +87,7 @@ class ProgressReason(StrEnum):
     VOLUME_NOT_READY = "VolumeNotReady"
     SANDBOX_FAILED = "SandboxFailed"
     DEVICE_NOT_PREPARED = "DeviceNotPrepared"
+    DEVICE_UNHEALTHY = "DeviceUnhealthy"
     NODE_LOST = "NodeLost"
     NODE_REFUSED = "NodeRefused"
     EVICTED = "Evicted"

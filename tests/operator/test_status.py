@@ -277,6 +277,46 @@ def test_why_it_fell_back_is_told_once_and_without_other_warnings() -> None:
     assert device.message == f"pod p1: {why}"
 
 
+def hold_device(pod: Object, health: str) -> Object:
+    """As Kubernetes 1.36 tells what a device plugin says of a device that the pod holds."""
+    told = {"resourceID": "card0-0", "health": health, "message": "95 degrees"}
+    container = pod["status"]["containerStatuses"][0]
+    container["allocatedResourcesStatus"] = [{"name": "gpu.intel.com/xe", "resources": [told]}]
+    return pod
+
+
+def test_a_sick_device_is_told_while_the_service_goes_on() -> None:
+    report = make_report(targetDevice="GPU", executionDevices=["GPU.0"])
+    pods = {
+        health: PodView(hold_device(make_pod(ready=True, **serving(state={"running": {}})), health), report)
+        for health in ("Healthy", "Unhealthy", "Unknown")
+    }
+    for health, pod in pods.items():
+        one = look(pod, targetDevice="GPU")
+        wanted = ("False", "DeviceUnhealthy") if health == "Unhealthy" else ("True", "OnRequestedDevice")
+        assert tell(one)["DeviceReady"] == wanted
+        assert tell(one)["Ready"] == ("True", "Ready")
+    status = make_service_status(look(pods["Unhealthy"], targetDevice="GPU"))
+    assert all(
+        "pod p1: gpu.intel.com/xe card0-0 (95 degrees) is called unhealthy on node n1" in condition.message
+        for condition in status.conditions
+        if condition.type in ("DeviceReady", "Ready")
+    )
+    raw = {"apiVersion": "v", "kind": "k", "metadata": {"name": "n", "uid": "u"}}
+    warned = make_events(raw, [], status.conditions, "i", NOW)
+    assert ("Warning", "DeviceUnhealthy") in [(event["type"], event["reason"]) for event in warned]
+
+
+def test_a_failure_on_a_sick_device_names_it() -> None:
+    failing = serving(state=WAITING, lastState=ended("InferenceFailed"))
+    pod = PodView(hold_device(make_pod(**failing), "Unhealthy"))
+    one = look(pod, deployment=make_deployment(readyReplicas=0), targetDevice="GPU")
+    assert tell(one)["Ready"] == ("False", "InferenceFailed")
+    assert tell(one)["DeviceReady"] == ("False", "DeviceUnhealthy")
+    ready = next(c for c in make_service_status(one).conditions if c.type == "Ready")
+    assert "why; gpu.intel.com/xe card0-0" in ready.message
+
+
 def test_a_pod_of_the_last_generation_makes_nothing_ready() -> None:
     told = tell(look(PodView(make_pod(config="old", ready=True, **READY), make_report())))
     assert told["Ready"] == ("False", "RollingOut")

@@ -12,7 +12,7 @@ from vinoserve_operator.status.pods import Diagnosis, PodView, find_released
 def judge_device(
     service: InferenceService | None, pods: Sequence[PodView], worst: Diagnosis | None, model: Verdict
 ) -> Verdict:
-    """False as soon as one pod runs elsewhere; True when every ready pod's report says so; else Unknown.
+    """False as soon as one pod runs elsewhere, or on a sick device; True when every ready pod's report says so; else Unknown.
 
     With `onFallback: Allow` the fallback is what was agreed to: True, and the reason still says FellBackToCPU.
     """
@@ -21,8 +21,9 @@ def judge_device(
             return _fell_back(service, pod)
     if worst and worst.device:
         return Verdict("False", worst.reason, worst.message)
+    sick = [f"pod {pod.name}: {explained}" for pod in pods if (explained := explain_unhealthy(pod))]
     ready = [pod for pod in pods if pod.ready]
-    if not ready:
+    if not ready and not sick:
         return Verdict("Unknown", model.reason, model.message)
     silent = next(
         (pod for pod in ready if pod.report is None or pod.report.on_requested_device is None), None
@@ -34,9 +35,21 @@ def judge_device(
             f"pod {silent.name} is ready and doesn't say what it runs on: "
             f"{silent.unreachable or 'no report yet'}; the operator must reach port 8002 of the pods",
         )
+    if sick:
+        return Verdict("False", ProgressReason.DEVICE_UNHEALTHY, "; ".join(sick))
     released = find_released(ready)
     rest = f"; released since {released}, until the next request" if released else ""
     return Verdict("True", ProgressReason.ON_REQUESTED_DEVICE, _describe(service, ready) + rest)
+
+
+def explain_unhealthy(pod: PodView) -> str | None:
+    """What may be the matter with a pod whose device is sick; None where it isn't, or nobody knows."""
+    if not pod.unhealthy:
+        return None
+    return (
+        f"{', '.join(pod.unhealthy)} is called unhealthy on node {pod.node}: see the device plugin's or DRA driver's log there, "
+        f"and the kernel's; `kubectl delete pod {pod.name}` has it made anew with a whole device"
+    )
 
 
 def _fell_back(service: InferenceService | None, pod: PodView) -> Verdict:

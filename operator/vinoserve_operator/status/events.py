@@ -18,6 +18,7 @@ _NORMAL: Final = frozenset(ProgressReason) - {
     ProgressReason.VOLUME_NOT_READY,
     ProgressReason.SANDBOX_FAILED,
     ProgressReason.DEVICE_NOT_PREPARED,
+    ProgressReason.DEVICE_UNHEALTHY,
     ProgressReason.NODE_LOST,
     ProgressReason.NODE_REFUSED,
     ProgressReason.EVICTED,

@@ -164,6 +164,19 @@ class PodView:
         return [*secrets, *(f"claim {claim.get('claimName')}" for claim in claims)]
 
     @property
+    def unhealthy(self) -> Sequence[str]:
+        """Devices that it holds and their device plugin or DRA driver calls sick (Kubernetes 1.36 and newer say so)."""
+        containers = (self.pod.get("status") or {}).get("containerStatuses") or ()
+        return [
+            f"{kind['name']} {device['resourceID']}"
+            + (f" ({device['message']})" if device.get("message") else "")
+            for container in containers
+            for kind in container.get("allocatedResourcesStatus") or ()
+            for device in kind.get("resources") or ()
+            if device.get("health") == "Unhealthy"
+        ]
+
+    @property
     def template(self) -> str | None:
         """The Deployment's template that it was made by."""
         return (self.pod["metadata"].get("labels") or {}).get(_TEMPLATE_LABEL)

@@ -11,7 +11,7 @@ from vinoserve_api.device import parse_target
 from vinoserve_api.v1alpha1 import Failure, InferenceService, InferenceServiceStatus, PodStatus, Startup
 from vinoserve_operator.desired.names import make_label_selector, make_selector, make_url
 from vinoserve_operator.status.conditions import Verdict, cut, make_condition
-from vinoserve_operator.status.devices import judge_device
+from vinoserve_operator.status.devices import explain_unhealthy, judge_device
 from vinoserve_operator.status.disruptions import diagnose_lost, find_disruption
 from vinoserve_operator.status.groups import explain_groups
 from vinoserve_operator.status.pods import Diagnosis, PodView, find_released
@@ -248,10 +248,13 @@ def _judge_ready(
         )
     if model.status != "True":
         return model
+    sick = (
+        device.reason == ProgressReason.DEVICE_UNHEALTHY
+    )  # and it is the one that was asked for, and serves
     policy = service.spec.on_fallback or parse_target(service.spec.target_device).default_on_fallback
-    if device.status == "Unknown" or (device.status == "False" and policy == "Fail"):
+    if device.status == "Unknown" or (device.status == "False" and policy == "Fail" and not sick):
         return Verdict(device.status, device.reason, device.message)
-    where = f"; {device.message}" if device.reason == FailureReason.FELL_BACK_TO_CPU else ""
+    where = f"; {device.message}" if sick or device.reason == FailureReason.FELL_BACK_TO_CPU else ""
     if released := find_released([pod for pod in look.current if pod.ready]):
         return Verdict(
             "True", ProgressReason.IDLE, f"{_count(ready)} ready; {_describe_rest(released)}{where}"
@@ -304,6 +307,8 @@ def _explain(look: Look, pod: PodView, found: Diagnosis) -> Diagnosis:
     elif found.device and pod.node:
         explained = explain_groups(pod.node, look.node_groups.get(pod.node, ()), pod.groups)
         more = (explained,) if explained else ()
+    if found.failed and (unhealthy := explain_unhealthy(pod)):
+        more = (*more, unhealthy)
     return replace(found, message="; ".join((found.message, *more))) if more else found
 
 
