@@ -1,37 +1,24 @@
 // openloop sends requests at a fixed rate over REST or gRPC, whether or not earlier ones were answered, and measures each
-// from the moment when it should have been sent: a server that stalls can't make the client leave requests out. Pauses
-// between requests are waited for with nanosecond timers, because those of event loops, which round to milliseconds, are
-// longer than the servers take.
+// from the moment when it was due: a server that stalls can't make the client leave requests out.
+//
+// What it measures is shorter than what a scheduler takes to bring a thread back, and it may share its cores with the
+// server: so one thread does everything, in a loop of its own over nonblocking sockets (loop.go), and Go's runtime, whose
+// threads would run beside it, has nothing to do.
 package main
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net"
+	"math"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
-	"github.com/valyala/fasthttp"
 	"golang.org/x/sys/unix"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 )
-
-// ask sends one request and waits for its answer.
-type ask func() error
-
-type sample struct {
-	intended time.Time
-	latency  time.Duration
-	failed   bool
-}
 
 func main() {
 	address := flag.String("address", "", "host:port")
@@ -43,163 +30,50 @@ func main() {
 	seconds := flag.Float64("seconds", 0, "how long")
 	warmup := flag.Float64("warmup", 0.3, "seconds before that, not measured")
 	connections := flag.Int("connections", 1, "connections")
-	inFlight := flag.Int("in-flight", 64, "requests on their way at the same time; more wait, and their time counts")
+	inFlight := flag.Int("in-flight", 64, "gRPC: requests on their way at the same time; more wait, and their time counts")
 	flag.Parse()
 	body, err := os.ReadFile(*bodyFile)
 	check(err)
-	asks := make([]ask, 0, *inFlight)
-	if *useGrpc {
-		asks = connectGrpc(*address, *target, body, *connections, *inFlight)
-	} else {
-		for range *connections {
-			asks = append(asks, connectRest(*address, *target, *headers, body))
-		}
-	}
-	run(asks, *rate, *warmup)
-	report(run(asks, *rate, *seconds), *rate, *seconds)
-}
 
-func connectRest(address, target, headers string, body []byte) ask {
-	connection, err := net.Dial("tcp", address)
-	check(err)
-	var request fasthttp.Request
-	request.Header.SetMethod("POST")
-	request.SetRequestURI("http://" + address + target)
-	for _, header := range strings.Split(headers, "|") {
-		if name, value, found := strings.Cut(header, ":"); found {
-			request.Header.Set(name, value)
-		}
-	}
-	request.SetBodyRaw(body)
-	writer, reader := bufio.NewWriterSize(connection, 64<<10), bufio.NewReaderSize(connection, 64<<10)
-	var response fasthttp.Response
-	return func() error {
-		if err := request.Write(writer); err != nil {
-			return err
-		}
-		if err := writer.Flush(); err != nil {
-			return err
-		}
-		if err := response.Read(reader); err != nil {
-			return err
-		}
-		if response.StatusCode() != 200 {
-			return fmt.Errorf("status %d", response.StatusCode())
-		}
-		return nil
-	}
-}
-
-// raw is gRPC's codec for messages that are bytes already.
-type raw struct{}
-
-func (raw) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
-func (raw) Unmarshal(data []byte, v any) error {
-	*v.(*[]byte) = append((*v.(*[]byte))[:0], data...)
-	return nil
-}
-func (raw) Name() string { return "proto" }
-
-func connectGrpc(address, method string, body []byte, connections, inFlight int) []ask {
-	asks := make([]ask, 0, inFlight)
-	limit := grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{}), grpc.MaxCallRecvMsgSize(1<<30), grpc.MaxCallSendMsgSize(1<<30))
-	clients := make([]*grpc.ClientConn, connections)
-	for i := range clients {
-		client, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()), limit)
-		check(err)
-		clients[i] = client
-	}
-	for i := range inFlight {
-		var answer []byte
-		client := clients[i%connections]
-		asks = append(asks, func() error { return client.Invoke(context.Background(), method, &body, &answer) })
-	}
-	return asks
-}
-
-// run keeps to the rate for some seconds; what isn't answered within five more has failed.
-func run(asks []ask, rate, seconds float64) []sample {
-	due := make(chan time.Time, int(rate*seconds)+1)
-	results := make(chan []sample, len(asks))
-	stop := make(chan struct{})
-	var workers sync.WaitGroup
-	for _, send := range asks {
-		workers.Add(1)
-		go func() {
-			defer workers.Done()
-			var mine []sample
-			for intended := range due {
-				select {
-				case <-stop: // too late: what waited is counted as it is
-					mine = append(mine, sample{intended, time.Since(intended), true})
-					continue
-				default:
-				}
-				err := send()
-				mine = append(mine, sample{intended, time.Since(intended), err != nil})
-			}
-			results <- mine
-		}()
-	}
-	pace(due, rate, seconds)
-	close(due)
-	timer := time.AfterFunc(5*time.Second, func() { close(stop) })
-	workers.Wait()
-	timer.Stop()
-	close(results)
-	var all []sample
-	for mine := range results {
-		all = append(all, mine...)
-	}
-	return all
-}
-
-func pace(due chan<- time.Time, rate, seconds float64) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	runtime.GOMAXPROCS(1)
 	check(unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0))
-	start := time.Now()
-	for i := range int(rate * seconds) {
-		intended := start.Add(time.Duration(float64(i) / rate * 1e9))
-		if wait := time.Until(intended); wait > 0 {
-			pause := unix.NsecToTimespec(int64(wait))
-			_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &pause, nil)
-		}
-		due <- intended
+	askForShortSlices()
+	open, each := openRest(*address, *target, *headers, body), 1
+	if *useGrpc {
+		each = (*inFlight + *connections - 1) / *connections
+		open = openGrpc(*address, *target, body, each)
+	}
+	loop := newLoop(*address, *connections, each, open)
+	debug.SetGCPercent(-1)
+	loop.run(*rate, *warmup)
+	report(loop.run(*rate, *seconds), *rate, *seconds)
+}
+
+// askForShortSlices lets the thread, when it wakes up, go before one that runs on the same core for longer than this. Linux
+// knows it from 6.12 on; elsewhere nothing changes.
+func askForShortSlices() {
+	attributes, err := unix.SchedGetAttr(0, 0)
+	if err == nil && attributes.Policy == unix.SCHED_NORMAL {
+		attributes.Runtime = uint64(100 * time.Microsecond)
+		_ = unix.SchedSetAttr(0, attributes, 0)
 	}
 }
 
-func report(samples []sample, rate, seconds float64) {
-	failed := 0
-	latencies := make([]time.Duration, 0, len(samples))
-	for _, one := range samples {
-		if one.failed {
-			failed++
-		}
-		latencies = append(latencies, one.latency)
-	}
-	slices.Sort(latencies)
-	at := func(share float64) float64 {
-		if len(latencies) == 0 {
-			return 0
-		}
-		return float64(latencies[min(len(latencies)-1, int(share*float64(len(latencies))))]) / 1e6
-	}
-	var first, last time.Time
-	for _, one := range samples {
-		if first.IsZero() || one.intended.Before(first) {
-			first = one.intended
-		}
-		if end := one.intended.Add(one.latency); end.After(last) {
-			last = end
-		}
-	}
-	answered := len(samples) - failed
+func report(found result, rate, seconds float64) {
+	slices.Sort(found.latencies)
 	check(json.NewEncoder(os.Stdout).Encode(map[string]any{
-		"rate": rate, "seconds": seconds, "answered": answered, "failed": failed,
-		"took_seconds": last.Sub(first).Seconds(),
-		"p50_ms":       at(0.5), "p99_ms": at(0.99),
+		"rate": rate, "seconds": seconds, "answered": len(found.latencies) - found.failed, "failed": found.failed,
+		"took_seconds": found.took.Seconds(),
+		"p50_ms":       percentile(found.latencies, 0.5), "p99_ms": percentile(found.latencies, 0.99),
 	}))
+}
+
+// percentile is the smallest, in milliseconds, that at least this share doesn't exceed; 0 of none.
+func percentile(ordered []time.Duration, share float64) float64 {
+	if len(ordered) == 0 {
+		return 0
+	}
+	return float64(ordered[max(0, int(math.Ceil(share*float64(len(ordered))))-1)]) / 1e6
 }
 
 func check(err error) {
