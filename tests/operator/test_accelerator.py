@@ -62,6 +62,23 @@ def make_device_class(expression: str = "device.driver == 'gpu.intel.com'", **sp
     return {"metadata": {"name": "gpu.intel.com"}, "spec": {"selectors": selectors, **spec}}
 
 
+@pytest.mark.parametrize(
+    ("raw", "resource"),
+    [
+        (make_class(), "gpu.intel.com/xe"),
+        (make_dra_class(), "deviceclass/gpu.intel.com"),
+        (
+            make_class(access="HostPath", hostPath={"paths": ["/dev/dri", "/dev/accel"]}),
+            "/dev/dri,/dev/accel",
+        ),
+    ],
+)
+def test_what_pods_get_the_device_by_is_told(raw: Object, resource: str) -> None:
+    if raw["spec"].get("access") == "HostPath":
+        del raw["spec"]["devicePlugin"]
+    assert judge(raw).resource == resource
+
+
 def judge(raw: Object, *nodes: Object, **more: Any) -> AcceleratorClassStatus:
     raw["metadata"]["generation"] = 1
     return make_class_status(ClassLook(raw, read_class(raw), nodes=nodes, now=NOW, **more))

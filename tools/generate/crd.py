@@ -82,8 +82,11 @@ def make_class_crd() -> dict[str, Any]:
         columns=[
             _column("Device", ".spec.deviceType", "OpenVINO's device."),
             _column("Access", ".spec.access", "How pods get it."),
-            _column("Resource", ".spec.devicePlugin.resourceName", "The extended resource."),
+            _column("Resource", ".status.resource", "What pods get the device by."),
             _column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether a node offers it."),
+            _column(
+                "Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why, or what else is the matter."
+            ),
             _column("Nodes", ".status.nodes", "Nodes that offer it.", kind="integer"),
             _column("Allocatable", ".status.allocatable", "Units that they offer.", kind="integer"),
             _column("Allocated", ".status.allocated", "Units that InferenceServices hold.", kind="integer"),

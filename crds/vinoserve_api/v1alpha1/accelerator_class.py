@@ -132,6 +132,10 @@ class AcceleratorClassSpec(Document):
 class AcceleratorClassStatus(StatusDocument):
     observed_generation: int | None = None
     conditions: tuple[Condition, ...] = ()
+    resource: str | None = Field(
+        None,
+        description="What pods get the device by: an extended resource, deviceclass/NAME with access DRA, host paths with HostPath.",
+    )
     nodes: int | None = Field(None, description="Nodes that offer the device.")
     allocatable: int | None = Field(
         None,

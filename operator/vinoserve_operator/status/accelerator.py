@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from vinoserve_api.conditions import ClassConditionType, ClassReason
 from vinoserve_api.nodes import GPU_DRIVER_LABEL, NPU_DRIVER_LABEL, RENDER_GID_LABEL, read_gids, read_values
-from vinoserve_api.v1alpha1 import AcceleratorClass, AcceleratorClassStatus
+from vinoserve_api.v1alpha1 import AcceleratorClass, AcceleratorClassSpec, AcceleratorClassStatus
 from vinoserve_operator.status.conditions import Verdict, make_condition
 from vinoserve_operator.status.dra import (
     Device,
@@ -79,6 +79,7 @@ def make_class_status(look: ClassLook) -> AcceleratorClassStatus:
             make_condition(type_, verdict, before, generation, look.now)
             for type_, verdict in verdicts.items()
         ),
+        resource=_describe_resource(accelerator.spec),
         nodes=len(offer.nodes),
         allocatable=offer.units,
         allocated=count_held(accelerator, pods, look.templates),
@@ -106,6 +107,14 @@ def gather_render_groups(accelerator: AcceleratorClass, nodes: Sequence[Object])
     """The gids that the class' nodes are labelled with."""
     values = [_labels(node).get(RENDER_GID_LABEL, "") for node in select_nodes(accelerator, nodes)]
     return sorted({gid for value in values for gid in read_gids(value)})
+
+
+def _describe_resource(spec: AcceleratorClassSpec) -> str:
+    if spec.device_plugin:
+        return spec.device_plugin.resource_name
+    if spec.dra:
+        return f"deviceclass/{spec.dra.device_class_name}"
+    return ",".join(spec.host_path.paths if spec.host_path else ())
 
 
 def _labels(node: Object) -> dict[str, str]:
