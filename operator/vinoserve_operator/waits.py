@@ -1,10 +1,11 @@
-"""Asks why nodes don't get pods to start: only of those that wait longer than usual, each now and then.
+"""Asks for what events alone tell of pods: only of those that wait longer than usual, each now and then, or that are over.
 
 No watch: an API server would have to go through all events of all pods for it.
 """
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -12,10 +13,11 @@ from typing import Final
 import structlog
 
 from vinoserve_operator.errors import GoneError, RejectedError, RetryableError
-from vinoserve_operator.kinds import Ref
+from vinoserve_operator.kinds import Object, Ref
 from vinoserve_operator.kube import Kube
+from vinoserve_operator.status.disruptions import diagnose_eviction
 from vinoserve_operator.status.pods import Diagnosis, PodView
-from vinoserve_operator.status.starting import diagnose_events, diagnose_wait
+from vinoserve_operator.status.starting import diagnose_start, diagnose_wait
 
 _USUAL_SECONDS: Final = 2.0
 """Within which most pods have their volumes and network, and no event is asked for."""
@@ -42,7 +44,7 @@ class Waits:
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
         self._answers: dict[Ref, dict[str, _Answer]] = {}
-        """By service and the pod's uid; of pods that wait alone."""
+        """By service and the pod's uid; of pods alone that wait, or are over."""
 
     def forget(self, service: Ref) -> None:
         self._answers.pop(service, None)
@@ -50,39 +52,48 @@ class Waits:
     async def explain(
         self, service: Ref, pods: Sequence[PodView], now: str
     ) -> tuple[list[PodView], float | None]:
-        """All the service's pods, with what keeps them from starting; and in how many seconds to look again, if at all.
+        """All the service's pods with what is heard of them; and in how many seconds to look again, if at all.
 
         `now` is in RFC 3339.
         """
-        before, answers = self._answers.pop(service, {}), {}
+        before, answers = self._answers.pop(service, {}), dict[str, _Answer]()
+        replaced = max((pod.created for pod in pods if pod.live and pod.ready), default="")
         explained, again = [], []
         for pod in pods:
-            if pod.prepared_since is None:
-                explained.append(pod)
-                continue
-            waited = (
-                datetime.fromisoformat(now) - datetime.fromisoformat(pod.prepared_since)
-            ).total_seconds()
-            if waited < _USUAL_SECONDS:
-                explained.append(pod)
-                again.append(_USUAL_SECONDS - waited)
-                continue
-            answer = before.get(pod.uid)
-            if answer is None or answer.due <= time.monotonic():
-                answer = await self._ask(service.namespace, pod.uid, answer)
-            answers[pod.uid] = answer
-            again.append(max(0.1, answer.due - time.monotonic()))
-            late = diagnose_wait(pod) if waited >= _LATE_SECONDS else None
-            explained.append(replace(pod, hindrance=answer.found or late))
+            heard, since = None, pod.prepared_since
+            if since is not None:
+                waited = (datetime.fromisoformat(now) - datetime.fromisoformat(since)).total_seconds()
+                if waited < _USUAL_SECONDS:
+                    again.append(_USUAL_SECONDS - waited)
+                else:
+                    answer = await self._ask(service, pod, before.get(pod.uid), diagnose_start)
+                    answers[pod.uid] = answer
+                    heard = answer.found or (diagnose_wait(pod) if waited >= _LATE_SECONDS else None)
+            elif pod.succeeded and not pod.compiles and pod.created >= replaced:
+                answer = await self._ask(service, pod, before.get(pod.uid), diagnose_eviction)
+                heard = answer.found
+                answers[pod.uid] = replace(answer, due=math.inf) if heard else answer
+            explained.append(replace(pod, heard=heard))
         if answers:
             self._answers[service] = answers
+        present = time.monotonic()
+        again += [max(0.1, answer.due - present) for answer in answers.values() if answer.due < math.inf]
         return explained, min(again, default=None)
 
-    async def _ask(self, namespace: str, uid: str, before: _Answer | None) -> _Answer:
+    async def _ask(
+        self,
+        service: Ref,
+        pod: PodView,
+        before: _Answer | None,
+        diagnose: Callable[[Sequence[Object]], Diagnosis | None],
+    ) -> _Answer:
+        """The answer of `before` while it is fresh."""
+        if before is not None and before.due > time.monotonic():
+            return before
         found = before.found if before else None
         try:
-            found = diagnose_events(await self._kube.gather_warnings(namespace, uid)) or found
+            found = diagnose(await self._kube.gather_warnings(service.namespace, pod.uid)) or found
         except (GoneError, RejectedError, RetryableError) as error:
-            log.debug("events can't be had", namespace=namespace, error=str(error))
+            log.debug("events can't be had", object=str(service), error=str(error))
         waiting = sum(map(len, self._answers.values()))
         return _Answer(time.monotonic() + max(_PAUSE_SECONDS, waiting / _PER_SECOND), found)

@@ -162,6 +162,16 @@ ENDED = [
         "low on resource: memory",
     ),
     (
+        "limit of its own",
+        {
+            "phase": "Failed",
+            "reason": "Evicted",
+            "message": 'Usage of EmptyDir volume "cache" exceeds the limit "2Gi". ',
+        },
+        "Evicted",
+        "sizeLimit of spec.cache",
+    ),
+    (
         "preempted",
         target("PreemptionByScheduler", "default-scheduler: preempting to accommodate a higher priority pod"),
         "Preempted",

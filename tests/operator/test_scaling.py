@@ -297,6 +297,18 @@ def test_with_exclusive_devices_a_lone_pod_goes_first_and_a_bad_generation_says_
     assert "the old pods" not in tell(bad, deployment=crashed)["Ready"][2], "it has served before"
 
 
+@pytest.mark.parametrize(("served", "told"), [("new-abc", False), ("new-good", True)])
+def test_a_template_that_failed_before_is_told_again(served: str, *, told: bool) -> None:
+    """Its ReplicaSet is there already, and the Deployment goes on saying whose pods were all there last."""
+    bad = make_pod("new", ready=False, **BROKEN)
+    labels: Object = {"pod-template-hash": "abc"}
+    bad = PodView({**bad.pod, "metadata": {**bad.pod["metadata"], "labels": labels}})
+    message = f'ReplicaSet "{served}" has successfully progressed.'
+    done = [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable", "message": message}]
+    rolled = make_deployment(1, spec=OLD_FIRST, readyReplicas=0, conditions=done)
+    assert ("the old pods went first" in tell(bad, deployment=rolled)["Ready"][2]) == told
+
+
 def test_a_rollout_ends_when_the_pods_have_been_ready_for_long_enough() -> None:
     deployment = make_deployment(1, spec={"minReadySeconds": 30}, availableReplicas=0)
     assert tell(make_pod("a"), deployment=deployment)["Ready"][:2] == ("False", "RollingOut")

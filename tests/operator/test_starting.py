@@ -14,7 +14,7 @@ from vinoserve_operator.errors import RejectedError
 from vinoserve_operator.kinds import INFERENCE_SERVICE, POD, Ref
 from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.service import make_service_status
-from vinoserve_operator.status.starting import diagnose_events
+from vinoserve_operator.status.starting import diagnose_start
 from vinoserve_operator.waits import Waits
 
 Object = dict[str, Any]
@@ -108,7 +108,7 @@ async def test_the_device_is_at_fault_where_it_is_not_handed_out() -> None:
 
 def test_each_try_tells_the_same() -> None:
     again = NO_NETWORK.replace(TRY, "f" * 64)
-    first, second = (diagnose_events([warn("FailedCreatePodSandBox", text)]) for text in (NO_NETWORK, again))
+    first, second = (diagnose_start([warn("FailedCreatePodSandBox", text)]) for text in (NO_NETWORK, again))
     assert first == second
 
 
@@ -120,10 +120,10 @@ def test_what_is_missing_is_told_together_and_what_has_passed_is_not() -> None:
         warn("FailedMount", 'secret "c" not found', "2026-01-01T00:50:00Z"),
         warn("Unhealthy", "Startup probe failed", "2026-01-01T01:02:00Z"),
     ]
-    found = diagnose_events(events)
+    found = diagnose_start(events)
     assert found is not None
     assert 'configmap "a" not found; secret "b" not found;' in found.message
-    assert found == diagnose_events(reversed(events))
+    assert found == diagnose_start(events[::-1])
     for other in ('secret "c"', "timed out", "probe"):
         assert other not in found.message
 
@@ -140,7 +140,7 @@ def test_a_series_counts_by_its_last_occurrence() -> None:
             series=series,
         ),
     ]
-    found = diagnose_events(events)
+    found = diagnose_start(events)
     assert found is not None
     assert "new" in found.message
 
@@ -150,7 +150,7 @@ async def test_pods_that_start_as_usual_are_not_asked_about() -> None:
     waits = Waits(api)  # type: ignore[arg-type]
     assert (await waits.explain(SERVICE, [PodView(make_pod())], LATER))[1] is None
     (pod,), again = await waits.explain(SERVICE, [PodView(make_waiting())], NOW)
-    assert (pod.hindrance, again, api.asked) == (None, 2.0, [])
+    assert (pod.heard, again, api.asked) == (None, 2.0, [])
     deleted = make_waiting()
     deleted["metadata"]["deletionTimestamp"] = NOW
     assert (await waits.explain(SERVICE, [PodView(deleted)], LATER))[1] is None
@@ -162,7 +162,7 @@ async def test_one_that_waits_is_asked_about_now_and_then_however_often_it_is_lo
     waits = Waits(api)  # type: ignore[arg-type]
     pods = [(await waits.explain(SERVICE, [PodView(make_waiting())], SOON))[0][0] for _ in range(10)]
     assert api.asked == [("default", "uid-1")]
-    assert {pod.hindrance for pod in pods} == {diagnose_events(api.events)}
+    assert {pod.heard for pod in pods} == {diagnose_start(api.events)}
 
 
 async def test_without_events_it_is_told_late_what_must_be_there() -> None:
@@ -179,6 +179,35 @@ async def test_without_events_it_is_told_late_what_must_be_there() -> None:
     assert "see that Secret s3-reader is there" in ready.message
     (pod,), _ = await Waits(api).explain(SERVICE, [PodView(make_waiting())], LATER)  # type: ignore[arg-type]
     assert tell(look(pod, deployment=make_deployment(readyReplicas=0)))["Ready"] == ("False", "Pending")
+
+
+TOO_MUCH = "Pod ephemeral local storage usage exceeds the total limit of containers 4Ki. "
+
+
+async def test_a_pod_that_was_evicted_and_ended_well_says_so() -> None:
+    """All that the kubelet leaves of it is an event."""
+    api = Answers(warn("Unhealthy", "Startup probe failed"), warn("Evicted", TOO_MUCH, SOON))
+    waits = Waits(api)  # type: ignore[arg-type]
+    ended = make_pod("ended", phase="Succeeded")
+    ended["metadata"]["uid"] = "uid-1"
+    for _ in range(3):
+        pods, again = await waits.explain(SERVICE, [PodView(ended), PodView(make_pod("next"))], LATER)
+        assert again is None
+    assert len(api.asked) == 1
+    one = look(*pods, deployment=make_deployment(readyReplicas=0))
+    assert tell(one)["Ready"] == ("False", "Evicted")
+    failure = next(c for c in make_service_status(one).conditions if c.type == "Ready")
+    assert "pod ended: " in failure.message
+    assert "exceeds the total limit of containers 4Ki" in failure.message
+
+
+async def test_one_that_another_has_replaced_is_not_asked_about() -> None:
+    api = Answers(warn("Evicted", TOO_MUCH))
+    ended, ready = make_pod("ended", phase="Succeeded"), make_pod("next", ready=True)
+    ended["metadata"]["uid"] = "uid-1"
+    ready["metadata"]["creationTimestamp"] = LATER
+    assert (await Waits(api).explain(SERVICE, [PodView(ended), PodView(ready)], LATER))[1] is None  # type: ignore[arg-type]
+    assert api.asked == []
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """Why a pod that had begun is over, or about to go: its node, the scheduler or an admin took it away."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from vinoserve_api.conditions import ProgressReason
 from vinoserve_operator.status.pods import Diagnosis, PodView
+from vinoserve_operator.status.starting import find_time
 
 Object = Mapping[str, Any]
 
@@ -15,6 +17,13 @@ _LOST: Final = (
 _EVICTED: Final = (
     "the node ran short and evicted the pod; raise spec.resources.requests to what it uses, or free the node"
 )
+_EXCEEDED: Final = (
+    "the node evicted the pod, which wrote more than it may; raise what the message names: "
+    "spec.resources.limits, or sizeLimit of spec.cache"
+)
+_EXCEEDS: Final = re.compile(r"\bexceed(s|ed)\b")
+"""The kubelet's words for a limit of the pod's own, of a container or of an emptyDir."""
+
 _PREEMPTED: Final = "a pod of a higher priority took its place; add a node, or give this one a PriorityClass"
 _DRAINED: Final = "the pod was evicted, as when a node is drained; another takes its place"
 _TAINTED: Final = "a taint of the node, or of its device, evicted the pod; `kubectl describe node` names it"
@@ -47,6 +56,9 @@ _REASONS: Final = {
     "TopologyAffinityError": (ProgressReason.NODE_REFUSED, _REFUSED),
 }
 
+#: Of them those that are a kubelet's events too.
+_EVICTIONS: Final = ("Evicted", "Preempting")
+
 
 def diagnose_end(pod: Object) -> Diagnosis | None:
     """What took the pod away; None where it goes as a rollout has it."""
@@ -59,15 +71,37 @@ def diagnose_end(pod: Object) -> Diagnosis | None:
         told = _REASONS["UnexpectedAdmissionError"]
     if told is None:
         return None
-    own = str(status.get("message") or target.get("message") or "").strip()
-    message = f"{told[1]}: {own}" if own else told[1]
-    return Diagnosis(told[0], message, time=target.get("lastTransitionTime") or status.get("startTime"))
+    own = str(status.get("message") or target.get("message") or "")
+    ended: Object = next((c for c in conditions if c.get("type") == "Ready"), {})
+    time = target.get("lastTransitionTime") or ended.get("lastTransitionTime") or status.get("startTime")
+    return _describe(*told, own, time)
+
+
+def diagnose_eviction(events: Sequence[Object]) -> Diagnosis | None:
+    """From events that warn of a pod that is over.
+
+    Of one whose server ended well when it was told to, the kubelet keeps no other word: its phase is Succeeded.
+    """
+    taken = [event for event in events if event.get("reason") in _EVICTIONS]
+    if not taken:
+        return None
+    last = max(taken, key=find_time)
+    time = find_time(last).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _describe(*_REASONS[last["reason"]], str(last.get("note") or ""), time)
+
+
+def _describe(reason: ProgressReason, text: str, own: str, time: str | None) -> Diagnosis:
+    """`own`: the words of who took the pod away."""
+    own = own.strip()
+    if reason == ProgressReason.EVICTED and _EXCEEDS.search(own):
+        text = _EXCEEDED
+    return Diagnosis(reason, f"{text}: {own}" if own else text, time=time)
 
 
 def find_disruption(pods: Sequence[PodView]) -> tuple[PodView, Diagnosis] | None:
     """The last pod that was taken away and that no ready one has replaced: such pods may lie around for weeks."""
     replaced = max((pod.created for pod in pods if pod.live and pod.ready), default="")
-    ends = [(pod, found) for pod in pods if not pod.live and (found := diagnose_end(pod.pod))]
+    ends = [(pod, found) for pod in pods if not pod.live and (found := diagnose_end(pod.pod) or pod.heard)]
     return max(
         (end for end in ends if (end[1].time or end[0].created) > replaced),
         key=lambda end: (end[1].time or end[0].created, end[0].name),

@@ -110,8 +110,8 @@ class PodView:
     unreachable: str | None = None
     """Why the report couldn't be got."""
 
-    hindrance: Diagnosis | None = None
-    """What keeps its node from making its containers."""
+    heard: Diagnosis | None = None
+    """What events alone tell: why its node doesn't make its containers, or what ended them."""
 
     @property
     def name(self) -> str:
@@ -192,6 +192,11 @@ class PodView:
         return not over and not self.pod["metadata"].get("deletionTimestamp")
 
     @property
+    def succeeded(self) -> bool:
+        """Its containers ended without an error, and it is over."""
+        return (self.pod.get("status") or {}).get("phase") == "Succeeded"
+
+    @property
     def ready(self) -> bool:
         return any(c.get("type") == "Ready" and c.get("status") == "True" for c in _conditions(self.pod))
 
@@ -217,7 +222,7 @@ class PodView:
             or _diagnose_container(serve, device=True)
             or self._diagnose_server(serve)
             or _diagnose_others(status.get("containerStatuses"))
-            or self.hindrance
+            or self.heard
             or Diagnosis(ProgressReason.PENDING, self._describe_start())
         )
 

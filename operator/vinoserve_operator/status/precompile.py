@@ -66,6 +66,6 @@ class Precompiling:
         if pod is None:
             hint = "it has no pod yet; where that stays so, kubectl describe job says what refuses it"
             return Diagnosis(ProgressReason.PRECOMPILING, hint)
-        if (pod.pod.get("status") or {}).get("phase") == "Succeeded":
+        if pod.succeeded:
             return Diagnosis(ProgressReason.PRECOMPILING, "the model is compiled")
         return pod.diagnose_start()

@@ -1,5 +1,6 @@
 """How far a Deployment is."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -27,8 +28,11 @@ class Rollout:
     old_first: bool = False
     """A new pod is made only when an old one has gone."""
 
-    replacing: bool = False
-    """There was another template before, whose pods this one's have not replaced yet."""
+    revision: int = 1
+    """Of the template: how many there were."""
+
+    progressed: str | None = None
+    """The ReplicaSet (of one template) whose pods were all there, the last that was."""
 
     refusal: Verdict | None = None
 
@@ -49,8 +53,17 @@ class Rollout:
             available=(status.get("availableReplicas") or 0) if spec.get("minReadySeconds") else ready,
             old_first=strategy.get("type") == "Recreate"
             or (strategy.get("rollingUpdate") or {}).get("maxSurge") == 0,
-            replacing=_is_replacing(deployment["metadata"], status),
+            revision=int((deployment["metadata"].get("annotations") or {}).get(_REVISION, "1")),
+            progressed=_find_progressed(status),
             refusal=_find_refusal(status),
+        )
+
+    def is_replacing(self, template: str | None) -> bool:
+        """Whether there was another template before, whose pods those of `template` (their hash) have not replaced yet."""
+        if self.revision == 1:
+            return False
+        return self.progressed is None or bool(
+            template and self.progressed and not self.progressed.endswith(f"-{template}")
         )
 
     def is_complete(self, replicas: int) -> bool:
@@ -59,11 +72,13 @@ class Rollout:
         return self.observed and all(count == replicas for count in counts)
 
 
-def _is_replacing(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    """The controller counts the templates, and says for good when the last one's pods were all there."""
-    progress = [c.get("reason") for c in status.get("conditions") or () if c.get("type") == "Progressing"]
-    revision = (metadata.get("annotations") or {}).get(_REVISION, "1")
-    return revision != "1" and "NewReplicaSetAvailable" not in progress
+def _find_progressed(status: Mapping[str, Any]) -> str | None:
+    """The controller says it for good, and goes on saying it when a template of before comes back."""
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "Progressing" and condition.get("reason") == "NewReplicaSetAvailable":
+            named = re.match(r'ReplicaSet "([^"]+)"', condition.get("message") or "")
+            return named[1] if named else ""
+    return None
 
 
 def _find_refusal(status: Mapping[str, Any]) -> Verdict | None:

@@ -277,7 +277,8 @@ def _say_what_serves(look: Look, rollout: Rollout) -> str:
     serving = sum(pod.ready for pod in look.live)
     if serving:
         return f"; {_count(serving)} {'goes' if serving == 1 else 'go'} on serving"
-    if rollout.replacing and rollout.old_first:
+    newest = look.current[-1].template if look.current else None
+    if rollout.old_first and rollout.is_replacing(newest):
         return (
             "; nothing serves: the old pods went first, because accelerators are exclusive or "
             "spec.rollout.strategy is Recreate"

@@ -1,7 +1,7 @@
 """What keeps a pod's node from making its containers, which the kubelet tells in events alone."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -44,19 +44,19 @@ _RETRY: Final = timedelta(seconds=130)
 """The kubelet tries again within two minutes: what it has told before that has passed."""
 
 
-def diagnose_events(events: Iterable[Object]) -> Diagnosis | None:
+def diagnose_start(events: Sequence[Object]) -> Diagnosis | None:
     """The latest trouble that events which warn of a pod tell, in words that don't change while it stays."""
     told = [event for event in events if event.get("reason") in _REASONS]
     if not told:
         return None
     clear = [event for event in told if not _VAGUE.search(event.get("note") or "")] or told
-    newest = max(clear, key=_time)
+    newest = max(clear, key=find_time)
     found, what = _REASONS[newest["reason"]]
-    since = _time(newest) - _RETRY
+    since = find_time(newest) - _RETRY
     notes = {
         _IDS.sub("", event.get("note") or event["reason"])
         for event in clear
-        if _time(event) >= since and _REASONS[event["reason"]][0] == found
+        if find_time(event) >= since and _REASONS[event["reason"]][0] == found
     }
     text = "; ".join(sorted(notes))
     return Diagnosis(
@@ -78,7 +78,7 @@ def diagnose_wait(pod: PodView) -> Diagnosis | None:
     )
 
 
-def _time(event: Object) -> datetime:
+def find_time(event: Object) -> datetime:
     """Of its last occurrence: the kubelet's recorder writes the deprecated field, newer ones write a series."""
     return max(map(datetime.fromisoformat, _list_times(event)))
 
