@@ -26,7 +26,7 @@ _MAX_WARNINGS: Final = 16
 _NO_DEVICE: Final = re.compile(r"Insufficient [\w.-]+/|cannot allocate all claims")
 _NONE_FREE: Final = (
     "no accelerator of its class is free on a node that takes the pod: suspend a service that holds one, or add a node "
-    "(`kubectl get acceleratorclasses` counts them)"
+    "(`kubectl get acceleratorclasses` counts what services hold, `kubectl describe node` all that is taken)"
 )
 
 
