@@ -120,6 +120,22 @@ def test_wsl2_finds_its_libraries() -> None:
     assert serve["securityContext"]["privileged"]
 
 
+def test_what_a_node_lacks_is_not_made_there_as_an_empty_folder() -> None:
+    paths = {
+        "/dev/dxg": "CharDevice",
+        "/dev/dri": "Directory",
+        "/dev/accel": "Directory",
+        "/dev/dri/renderD129": "CharDevice",
+        "/dev/accel/accel0": "CharDevice",
+        "/dev/mei0": None,
+    }
+    raw = make_class(access="HostPath", hostPath={"paths": list(paths), "libraries": ["/usr/lib/wsl"]})
+    del raw["spec"]["devicePlugin"]
+    volumes = pod_of(make(make_inventory(raw), targetDevice="GPU"))["volumes"]
+    mounted = [volume["hostPath"] for volume in volumes if "hostPath" in volume]
+    assert {one["path"]: one.get("type") for one in mounted} == paths | {"/usr/lib/wsl": "Directory"}
+
+
 # --- what services say
 
 

@@ -1,5 +1,6 @@
 """`make_deployment`: an init container that fetches, with the credentials; a container that serves, without them."""
 
+import re
 from collections.abc import Mapping
 from posixpath import dirname
 from typing import Any, Final
@@ -44,6 +45,12 @@ STARTUP_SECONDS: Final = 30 * 60
 
 DRAIN_SECONDS: Final = 15
 """On top of the longest request: endpoints notice, in-flight requests are answered, the process ends."""
+
+#: What the kernel has at paths that classes name; of others the kubelet asks nothing.
+_HOST_DEVICES: Final = (
+    (r"/dev/(dri|accel)/?", "Directory"),
+    (r"/dev/(dxg|dri/(card|renderD)\d+|accel/accel\d+)", "CharDevice"),
+)
 
 
 def make_deployment(
@@ -244,9 +251,9 @@ def _make_volumes(
         secret = {"secret": {"secretName": spec.model.credentials.secret_name, "defaultMode": 0o440}}
         add("credentials", CREDENTIALS_DIR, secret, fetch_mode="ro")
     for index, path in enumerate(access.host_paths):
-        add(f"device-{index}", path, {"hostPath": {"path": path}}, serve_mode="rw")
+        add(f"device-{index}", path, {"hostPath": _make_host_device(path)}, serve_mode="rw")
     for index, path in enumerate(access.libraries):
-        add(f"library-{index}", path, {"hostPath": {"path": path}}, serve_mode="ro")
+        add(f"library-{index}", path, {"hostPath": {"path": path, "type": "Directory"}}, serve_mode="ro")
     return volumes, fetch, serve
 
 
@@ -265,6 +272,12 @@ def _make_compiled_cache(
         source = {"path": access.cache_folder, "type": "DirectoryOrCreate"}
         return {"hostPath": source}, f"{service.metadata.namespace}/{service.metadata.name}"
     return _make_empty_dir(compiled.size_limit), None
+
+
+def _make_host_device(path: str) -> dict[str, str]:
+    """A node that hasn't got it says so: without a type an empty folder would be made in its place, in the host's /dev."""
+    kind = next((kind for pattern, kind in _HOST_DEVICES if re.fullmatch(pattern, path)), None)
+    return {"path": path} | ({"type": kind} if kind else {})
 
 
 def _make_image_source(uri: str) -> dict[str, str]:
