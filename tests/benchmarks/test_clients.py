@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.clients import (
+    Client,
     find_percentile,
     make_whole_seconds,
     make_wrk_script,
@@ -15,6 +16,7 @@ from benchmarks.clients import (
 )
 from benchmarks.limits import make_shape, read_benchmark_app
 from benchmarks.payloads import Payload, find_difference, make_frame, read_message
+from benchmarks.programs import Programs
 
 WRK = """Running 2s test @ http://127.0.0.1:8000/v2/models/m/infer
   1 threads and 16 connections
@@ -71,6 +73,18 @@ def test_a_client_that_says_nothing_is_an_error() -> None:
         read_h2load("Could not resolve", [], 1)
     with pytest.raises(ValueError, match="benchmark_app printed no count"):
         read_benchmark_app("")
+
+
+def test_openloop_is_told_what_to_send(tmp_path: Path) -> None:
+    client = Client(Programs(tmp_path / "programs"), tmp_path)
+    rest = Payload("REST JSON", {"Content-Type": "a/b", "X": "y"}, b"{}")
+    told = client.make_openloop(8000, rest, rate=50, connections=64, seconds=2)
+    options = dict(zip(told[1::2], told[2::2], strict=True))
+    assert options["-address"] == "127.0.0.1:8000"
+    assert (options["-rate"], options["-connections"]) == ("50.000", "64")
+    assert (options["-body"], options["-headers"]) == ("body", "Content-Type:a/b|X:y")
+    grpc = client.make_openloop(8001, Payload("gRPC", {}, b""), rate=50, connections=4, seconds=2)
+    assert grpc[-3:] == ["-grpc", "-body", "message"]
 
 
 def test_a_server_that_falls_behind_takes_longer_than_the_requests_were_due() -> None:
