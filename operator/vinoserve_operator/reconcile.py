@@ -1,6 +1,7 @@
 """The loop's body: look at one object, write what differs, say how it is. Level-triggered: it never asks what happened."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -73,6 +74,9 @@ _LONGEST_SECONDS: Final = 60.0
 _CLASS_AGAIN_SECONDS: Final = 10.0
 """So many writes at most of a status that counts what thousands of pods hold."""
 
+_SERVICES_AT_ONCE: Final = 8
+"""Written at the same time: an API server gives out one cluster IP after the other, and Deployments shall not wait for them."""
+
 _UNCHECKED: Final = "the spec is valid; passed on unchecked: "
 
 log = structlog.get_logger()
@@ -103,6 +107,7 @@ class Reconciler:
         self._instance = instance
         self._now = now
         self._settled = Settled()
+        self._services = asyncio.Semaphore(_SERVICES_AT_ONCE)
         self._waits = Waits(kube)
         self._accelerators = Accelerators(kube, cluster)
 
@@ -265,27 +270,28 @@ class Reconciler:
         refs = {make_key(child): make_ref(BY_NAME[child["kind"]], child) for child in children}
         observed = {key: found for key, ref in refs.items() if (found := self._cluster.get(ref))}
         plan = make_plan(children, observed.values())
-        unknown = [refs[make_key(wanted)] for wanted in plan if make_key(wanted) not in observed]
-        if unknown:
+        if any(make_key(wanted) not in observed for wanted in plan):
             await self._check_owner(raw)
-        namesakes = await asyncio.gather(
-            *(self._kube.get(*child) for child in unknown), return_exceptions=True
-        )
-        found_now = dict(zip(unknown, namesakes, strict=True))
         # Cluster IPs are given out one at a time, and pods can start without.
         for wanted in sorted(plan, key=lambda child: child["kind"] == SERVICE.name):
-            ref = refs[make_key(wanted)]
-            present = observed.get(make_key(wanted)) or found_now[ref]
-            if isinstance(present, BaseException):  # only now: what came before it is done
-                raise present
-            if present is not None:
-                _check_ours(present, raw)
-                uid = present["metadata"]["uid"]
-                wanted["metadata"]["uid"] = uid  # of one deleted meanwhile nothing is made
-            observed[make_key(wanted)] = await self._kube.apply(wanted)
-            self._cluster.put(ref.kind, observed[make_key(wanted)])
-            written.applied.append(ref.kind.name)
+            key = make_key(wanted)
+            async with self._services if wanted["kind"] == SERVICE.name else contextlib.nullcontext():
+                observed[key] = await self._apply_child(refs[key], wanted, observed.get(key), raw)
+            self._cluster.put(refs[key].kind, observed[key])
+            written.applied.append(wanted["kind"])
         return list(observed.values())
+
+    async def _apply_child(self, ref: Ref, wanted: Object, present: Object | None, raw: Object) -> Object:
+        """`present` as far as it is known: in its place there may be what isn't ours."""
+        if present is None:
+            try:
+                return await self._kube.create(wanted)
+            except ConflictError:
+                present = await self._kube.get(*ref)
+        if present is not None:
+            _check_ours(present, raw)
+            wanted["metadata"]["uid"] = present["metadata"]["uid"]  # of one deleted meanwhile nothing is made
+        return await self._kube.apply(wanted)
 
     async def _delete_superfluous(self, ref: Ref, raw: Object, children: Children, written: Written) -> None:
         """What the spec called for once; after all else, so that nothing is without it too early."""
@@ -358,7 +364,9 @@ class Reconciler:
             answer = await self._kube.apply_status(wanted)
         except RejectedError as error:
             raise RetryableError(f"the status was refused: {error}") from error
-        if ref.kind is not ACCELERATOR_CLASS:  # the watch brings those, so that services hear of them
+        same = answer["metadata"].get("generation") == raw["metadata"].get("generation")
+        # The watch brings what calls for a look: an edit made meanwhile, and classes, so that services hear of them.
+        if same and ref.kind is not ACCELERATOR_CLASS:
             self._cluster.put(ref.kind, answer)
         previous = before.get("conditions") or ()
         written.note_status(previous, conditions)

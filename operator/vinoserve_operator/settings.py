@@ -31,7 +31,7 @@ class Settings(BaseModel):
     resync_seconds: float = Field(
         300, ge=10, description="How often everything is listed and looked at again."
     )
-    workers: int = Field(16, ge=1, le=256, description="Objects that are reconciled at the same time.")
+    workers: int = Field(64, ge=1, le=256, description="Objects that are reconciled at the same time.")
     report_seconds: float = Field(
         30, ge=1, description="How often the report of a settled pod is asked for; others every two seconds."
     )

@@ -6,6 +6,7 @@ Rendering is most of what a look at a service costs, and during a rollout its po
 from collections.abc import Iterable
 from typing import Any
 
+from vinoserve_api.v1alpha1 import GROUP
 from vinoserve_operator.kinds import Object, Ref
 
 Basis = tuple[Any, ...]
@@ -36,9 +37,11 @@ def make_basis(raw: Object, inventory: object, children: Iterable[Object]) -> Ba
 
 
 def _mark(child: Object) -> int:
-    """A hash will do: it changes with what the child is."""
+    """A hash will do: it changes with what the child is. Controllers keep notes in annotations of their own."""
     metadata = child["metadata"]
-    named = (metadata.get("labels") or {}, metadata.get("annotations") or {})
+    annotations = metadata.get("annotations") or {}
+    ours = {name: value for name, value in annotations.items() if name.startswith(f"{GROUP}/")}
+    named = (metadata.get("labels") or {}, ours)
     return hash(
         (
             metadata["uid"],

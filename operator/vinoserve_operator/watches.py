@@ -6,6 +6,7 @@ something that it retries (it retries no 409, and no 404 while a CRD is missing)
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -46,8 +47,16 @@ class Watches:
         """Until `stop` is set."""
         home = asyncio.get_running_loop()
 
+        waiting: deque[tuple[Kind, str | None, Object]] = deque()
+
         def deliver(kind: Kind, type_: str | None, found: Object) -> None:
-            home.call_soon_threadsafe(self._receive, kind, type_, found)
+            waiting.append((kind, type_, found))
+            if len(waiting) == 1:  # waking the other thread costs more than what it then does
+                home.call_soon_threadsafe(receive)
+
+        def receive() -> None:
+            while waiting:
+                home.call_soon(self._receive, *waiting.popleft())
 
         def beat() -> None:
             home.call_soon_threadsafe(self._beat)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.operator.fakes.api_server import ApiServer
+from tests.operator.fakes.api_server import ApiError, ApiServer
 from tests.operator.fakes.running import (
     condition,
     eventually,
@@ -56,9 +56,23 @@ def granted() -> set[tuple[str, str, str]]:
     }
 
 
+class ConflictOnce:
+    """Whatever is applied for the first time is answered as if somebody's was there already."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def __call__(self, method: str, path: str) -> ApiError | None:
+        if method != "PATCH" or path in self._seen:
+            return None
+        self._seen.add(path)
+        return ApiError(409, "the object has been modified")
+
+
 @pytest.fixture
 async def used(api: ApiServer, workloads: Workloads, kubeconfig: Path) -> set[tuple[str, str, str]]:
     """What a life takes: made, edited, fallen out with, deleted; and a new operator."""
+    api.faults.refuse = ConflictOnce()
     for _ in range(2):
         async with run_operator(workloads) as operator:
             api.put(make_class())

@@ -22,11 +22,12 @@ def make_world() -> tuple[Object, list[Object]]:
     return service, [deployment, config_map]
 
 
-def test_the_status_of_a_child_calls_for_nothing() -> None:
+def test_what_controllers_note_on_a_child_calls_for_nothing() -> None:
     service, (deployment, config_map) = make_world()
     settled = Settled()
     settled.note(REF, make_basis(service, 1, [deployment, config_map]), "digest")
     deployment["status"]["replicas"] = 1
+    deployment["metadata"]["annotations"] = {"deployment.kubernetes.io/revision": "1"}
     deployment["metadata"]["resourceVersion"] = "90"
     assert settled.find_config(REF, make_basis(service, 1, [config_map, deployment])) == "digest"
 

@@ -298,7 +298,7 @@ class ApiServer:
         before = self.objects.get(key)
         wanted = {k: v for k, v in body["metadata"].items() if k in ("uid", "resourceVersion")}
         for field_, value in wanted.items():
-            if before is None or before["metadata"][field_] != value:
+            if before["metadata"][field_] != value if before else field_ == "uid":
                 raise ApiError(409, f"Precondition failed: {field_}")
         if before is None and subresource:
             raise ApiError(404, f'{kind.plural} "{name}" not found')
