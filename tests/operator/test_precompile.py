@@ -27,6 +27,8 @@ from vinoserve_operator.desired.children import Children
 from vinoserve_operator.desired.names import COMPILED_ANNOTATION
 from vinoserve_operator.kinds import DEPLOYMENT, INFERENCE_SERVICE, JOB, POD
 from vinoserve_operator.plan import find_superfluous, hold_back
+from vinoserve_operator.status.pods import PodView
+from vinoserve_operator.status.precompile import Precompiling
 
 Object = dict[str, Any]
 
@@ -320,3 +322,37 @@ async def test_a_namespace_that_forbids_folders_of_the_host_is_named(
     await eventually(lambda: condition(api, "Ready").get("reason") == "PodsForbidden", api)
     assert condition(api, "Stalled")["status"] == "True"
     assert "Pod Security restricted, which forbids hostPath" in condition(api, "Ready")["message"]
+
+
+def try_once(name: str, created: str, **status: Any) -> PodView:
+    metadata = {"name": name, "creationTimestamp": f"2026-01-01T00:00:0{created}Z"}
+    return PodView({"metadata": metadata, "spec": {}, "status": status})
+
+
+OUT_OF_MEMORY = try_once(
+    "a",
+    "1",
+    phase="Failed",
+    containerStatuses=[
+        {"name": "serve", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}},
+    ],
+)
+EVICTED = try_once("b", "2", phase="Failed", reason="Evicted", message="low on resource: memory")
+TRYING = try_once("c", "3", phase="Pending")
+COMPILED = try_once("d", "4", phase="Succeeded")
+
+
+@pytest.mark.parametrize(
+    ("pods", "reason"),
+    [
+        ([TRYING], "Precompiling"),
+        ([OUT_OF_MEMORY], "OutOfMemory"),
+        ([OUT_OF_MEMORY, TRYING], "OutOfMemory"),
+        ([OUT_OF_MEMORY, TRYING, COMPILED], "Precompiling"),
+        ([EVICTED], "Evicted"),
+        ([EVICTED, TRYING], "Precompiling"),
+    ],
+)
+def test_a_new_try_does_not_undo_that_the_one_before_failed(pods: list[PodView], reason: str) -> None:
+    job = {"metadata": {"name": "resnet-compile-1"}, "spec": {}}
+    assert Precompiling(job, pods).diagnose(serving=True).reason == reason

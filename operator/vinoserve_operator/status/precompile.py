@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from vinoserve_api.conditions import ProgressReason
+from vinoserve_operator.status.disruptions import diagnose_end
 from vinoserve_operator.status.pods import Diagnosis, PodView
 
 _FORBID_HOST_PATHS: Final = ("baseline", "restricted")
@@ -27,24 +28,17 @@ class Precompiling:
     def name(self) -> str:
         return str(self.job["metadata"]["name"])
 
-    @property
-    def pod(self) -> PodView | None:
-        """The newest: the one before has failed."""
-        return max(self.pods, key=lambda pod: (pod.created, pod.name), default=None)
-
     def diagnose(self, *, serving: bool) -> Diagnosis:
         """`serving`: whether pods of an older generation do."""
         failed = self._find_failure()
         found = self._diagnose_pod()
         if failed is not None:
-            if not found.failed:
+            if found.reason == ProgressReason.PRECOMPILING:
                 found = Diagnosis(ProgressReason.CRASH_LOOP, str(failed.get("message") or "it failed"))
             message = f"{found.message}; to try again as it is: kubectl delete job {self.name}"
             found = replace(found, message=message, stuck=True)
         elif found.reason == ProgressReason.UNSCHEDULABLE and self.exclusive and serving:
             found = replace(found, message=found.message + _FREE_A_DEVICE)
-        elif not found.failed:
-            found = replace(found, reason=ProgressReason.PRECOMPILING)
         return replace(found, message=f"Job {self.name}: {found.message}")
 
     def _mounts_host_paths(self) -> bool:
@@ -55,17 +49,23 @@ class Precompiling:
         return next((c for c in conditions if c.get("type") == "Failed" and c.get("status") == "True"), None)
 
     def _diagnose_pod(self) -> Diagnosis:
-        pod = self.pod
-        if pod is None and self.enforced in _FORBID_HOST_PATHS and self._mounts_host_paths():
+        pods = sorted(self.pods, key=lambda pod: (pod.created, pod.name), reverse=True)
+        if not pods and self.enforced in _FORBID_HOST_PATHS and self._mounts_host_paths():
             return Diagnosis(
                 ProgressReason.PODS_FORBIDDEN,
                 f"it has no pod: the namespace enforces Pod Security {self.enforced}, which forbids hostPath volumes; "
                 "write cache.compiled.type PersistentVolumeClaim, or have the admin label the namespace otherwise",
                 stuck=True,
             )
-        if pod is None:
+        if not pods:
             hint = "it has no pod yet; where that stays so, kubectl describe job says what refuses it"
             return Diagnosis(ProgressReason.PRECOMPILING, hint)
-        if pod.succeeded:
+        if pods[0].succeeded:
             return Diagnosis(ProgressReason.PRECOMPILING, "the model is compiled")
-        return pod.diagnose_start()
+        taken = {pod.name: ended for pod in pods if (ended := diagnose_end(pod.pod))}
+        if pods[0].name in taken:
+            return taken[pods[0].name]
+        # a new try doesn't undo that the one before failed: else the status would flap
+        tries = (pod.diagnose_start() for pod in pods if pod.name not in taken)
+        on_its_way = replace(pods[0].diagnose_start(), reason=ProgressReason.PRECOMPILING)
+        return next((found for found in tries if found.failed), on_its_way)
