@@ -30,6 +30,10 @@ def make_model_dashboard() -> str:
         make_table("Devices", f"count by (model, target, device, full_name) (vinoserve_device_info{_MODEL})"),
         make_table("Models", f"count by (model, version, format, digest) (vinoserve_model_info{_MODEL})"),
         make_series("Streams", [(f"max by (model) (vinoserve_streams{_MODEL})", "{{model}}")], "short"),
+        make_series("Idle: models let go of, and loaded again", [
+            (f"sum by (model) (vinoserve_released{_MODEL})", "{{model}}: pods without their model"),
+            (f"sum by (model, outcome) (increase(vinoserve_reloads_total{_MODEL}[1h]))", "{{model}}: reloads in the last hour, {{outcome}}"),
+        ], "short"),
     ]  # fmt: skip
     return make_json("vinoserve-models", "vinoserve: models", panels, [_MODELS])
 
