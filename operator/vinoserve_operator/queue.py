@@ -1,7 +1,7 @@
 """A queue of keys: each is worked on by one worker at a time, and a key that fails never holds up the others.
 
-A key that is added while it waits is there already; one that is added while it is worked on is looked at once more
-afterwards (level-triggered: what matters is the state, not the event). Failing keys are tried again with exponential
+A key that is added while it waits is there already; one that is added while it is worked on, or right after, is looked at once
+more a moment later (level-triggered: what matters is the state, not the event). Failing keys are tried again with exponential
 backoff and full jitter; meanwhile events about them change nothing, so that neither an API server in trouble nor an
 object that always fails is hammered.
 """
@@ -19,6 +19,9 @@ KeyT = TypeVar("KeyT", bound=Hashable)
 _FIRST_SECONDS: Final = 0.5
 _GROWTH: Final = 2.2
 _LONGEST_SECONDS: Final = 60.0
+_PAUSE_SECONDS: Final = 0.2
+"""Between two looks at a key. A pod's start is told by many events at once: so they are one look, and one write."""
+
 _JITTER_FLOOR: Final = 0.05
 """Of the span: a try right after the last would tell nothing new."""
 
@@ -37,11 +40,12 @@ class Backoff:
 
 @dataclass
 class _Entry:
-    """What is known of a key that waits, is worked on, has failed, or is due later."""
+    """What is known of a key that waits, is worked on, has failed, was looked at just now, or is due later."""
 
     queued: bool = False
     running: bool = False
     dirty: bool = False
+    paused: bool = False
     failures: int = 0
     timer: asyncio.TimerHandle | None = None
 
@@ -64,8 +68,8 @@ class Queue(Generic[KeyT]):
         """Loop time at which a worker last took or finished a key."""
 
     def __len__(self) -> int:
-        """Keys that wait for a worker."""
-        return self._ready.qsize()
+        """Keys that wait for a worker, or for the end of their pause."""
+        return self._ready.qsize() + sum(entry.paused and entry.dirty for entry in self._entries.values())
 
     @property
     def failing(self) -> int:
@@ -80,7 +84,7 @@ class Queue(Generic[KeyT]):
         entry = self._entries.setdefault(key, _Entry())
         if urgent:
             entry.failures = 0
-        if entry.running:
+        if entry.running or (entry.paused and not urgent):
             entry.dirty = True
         elif not entry.queued and not entry.failures:
             self._push(key, entry)
@@ -111,10 +115,17 @@ class Queue(Generic[KeyT]):
             self._settle(key, entry, again)
 
     def _settle(self, key: KeyT, entry: _Entry, again: float | None) -> None:
-        if entry.dirty and not entry.failures:
+        loop = asyncio.get_running_loop()
+        if again is not None and not (entry.dirty and not entry.failures):
+            entry.timer = loop.call_later(again, self._push, key, entry)
+        else:
+            entry.paused = True
+            entry.timer = loop.call_later(_PAUSE_SECONDS, self._end_pause, key, entry)
+
+    def _end_pause(self, key: KeyT, entry: _Entry) -> None:
+        entry.paused, entry.timer = False, None
+        if entry.dirty:
             self._push(key, entry)
-        elif again is not None:
-            entry.timer = asyncio.get_running_loop().call_later(again, self._push, key, entry)
         else:
             del self._entries[key]
 
@@ -122,5 +133,5 @@ class Queue(Generic[KeyT]):
         if entry.timer:
             entry.timer.cancel()
             entry.timer = None
-        entry.queued = True
+        entry.queued, entry.paused = True, False
         self._ready.put_nowait(key)

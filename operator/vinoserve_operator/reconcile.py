@@ -16,8 +16,6 @@ from vinoserve_operator.cluster import Cluster
 from vinoserve_operator.desired.children import Children, make_children
 from vinoserve_operator.desired.names import (
     CONFIG_ANNOTATION,
-    INSTANCE_LABEL,
-    MANAGED_LABELS,
     POD_SECURITY_LABEL,
     make_config_key,
     make_label_selector,
@@ -53,6 +51,7 @@ from vinoserve_operator.kinds import (
 from vinoserve_operator.kube import Kube
 from vinoserve_operator.logs import Written
 from vinoserve_operator.metrics import Metrics
+from vinoserve_operator.ownership import check_ours
 from vinoserve_operator.plan import find_superfluous, hold_back, is_complete, make_key, make_plan
 from vinoserve_operator.recorder import Recorder
 from vinoserve_operator.reports import Reports
@@ -289,7 +288,7 @@ class Reconciler:
             except ConflictError:
                 present = await self._kube.get(*ref)
         if present is not None:
-            _check_ours(present, raw)
+            check_ours(present, raw)
             wanted["metadata"]["uid"] = present["metadata"]["uid"]  # of one deleted meanwhile nothing is made
         return await self._kube.apply(wanted)
 
@@ -385,25 +384,3 @@ def _read_config(metadata: Mapping[str, Any]) -> str | None:
     """The ConfigMap's key that a pod (template) mounts."""
     digest = (metadata.get("annotations") or {}).get(CONFIG_ANNOTATION)
     return make_config_key(digest) if digest else None
-
-
-def _check_ours(present: Object, raw: Object) -> None:
-    """Raises RejectedError where a namesake of somebody else's is in the place of a child."""
-    metadata, kind = present["metadata"], BY_NAME[present["kind"]].name
-    owner = find_controller(present)
-    if owner is not None and owner["uid"] == raw["metadata"]["uid"]:
-        return
-    if (
-        owner is not None
-        and owner["kind"] == INFERENCE_SERVICE.name
-        and owner["name"] == raw["metadata"]["name"]
-    ):
-        raise RetryableError(f"{kind} {metadata['name']} of the deleted service of that name is still there")
-    labels = metadata.get("labels") or {}
-    ours = MANAGED_LABELS | {INSTANCE_LABEL: raw["metadata"]["name"]}
-    if owner is None and ours.items() <= labels.items():
-        return  # left behind by a deletion with --cascade=orphan
-    raise RejectedError(
-        f"metadata.name: there is a {kind} {metadata['namespace']}/{metadata['name']} already that is not this service's; "
-        "delete it, or give the service another name"
-    )

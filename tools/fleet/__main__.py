@@ -129,10 +129,13 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _measure(options: argparse.Namespace, fleet: Fleet, logs: Path) -> dict[str, Any]:
+    warm = [f"w{i:04}" for i in range(options.warm_up)]
     first = [f"t{i:04}" for i in range(options.trickle)]
-    rest = [f"b{i:04}" for i in range(options.services - len(first))]
+    rest = [f"b{i:04}" for i in range(options.services - len(warm) - len(first))]
     figures: dict[str, Any] = {"services": options.services}
     async with run_operator(logs) as operator:
+        await fleet.burst(warm)
+        await fleet.wait(warm, options.limit)
         await fleet.trickle(first, options.rate)
         await fleet.wait(first, options.limit)
         figures["trickle"] = {
@@ -181,7 +184,8 @@ async def _idle(operator: RunningOperator, seconds: float) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tools.fleet", description=__doc__)
     parser.add_argument("--services", type=int, default=5000)
-    parser.add_argument("--trickle", type=int, default=200, help="of them, made one after the other at first")
+    parser.add_argument("--warm-up", type=int, default=50, help="of them, made at first and not measured")
+    parser.add_argument("--trickle", type=int, default=200, help="of them, made one after the other then")
     parser.add_argument("--rate", type=float, default=20, help="of those a second")
     parser.add_argument("--limit", type=float, default=600, help="seconds for all to be Ready")
     parser.add_argument("--idle", type=float, default=30, help="seconds of watching an unchanged fleet")

@@ -26,9 +26,12 @@ _NORMAL: Final = frozenset(ProgressReason) - {
     ProgressReason.DEADLINE_EXCEEDED,
 }
 
+#: Before what has just been made is ready.
+_EXPECTED: Final = _NORMAL | {""}
+
 #: ModelReady and DeviceReady tell the reasons; of these it matters that they turn.
 _TURNS: Final = {ConditionType.READY}
-#: What Ready says too when it becomes True.
+#: Ready says it too, right after; a failure that is over is told.
 _IMPLIED: Final = {ConditionType.MODEL_READY, ConditionType.DEVICE_READY}
 _QUIET: Final = {ConditionType.RECONCILING, ConditionType.STALLED}
 #: Comes and goes with every start of a pod; the HorizontalPodAutoscaler has events of its own.
@@ -48,14 +51,17 @@ def make_events(
     `now` is the time in RFC 3339, to the second.
     """
     before = {c["type"]: (str(c["status"]), str(c["reason"])) for c in previous}
-    news = [c for c in present if _is_news(c, *before.get(c.type, ("Unknown", "")))]
-    ready = any(c.type == ConditionType.READY and c.status == "True" for c in news)
-    told = [c for c in news if not (ready and c.type in _IMPLIED and c.status == "True")]
-    return [_make_event(raw, condition, instance, now) for condition in told]
+    return [
+        _make_event(raw, condition, instance, now)
+        for condition in present
+        if _is_news(condition, *before.get(condition.type, ("Unknown", "")))
+    ]
 
 
 def _is_news(condition: Condition, status: str, reason: str) -> bool:
     if condition.type in _QUIET or condition.status == "Unknown" or condition.reason in _PASSING:
+        return False
+    if condition.type in _IMPLIED and condition.status == "True" and reason in _EXPECTED:
         return False
     if condition.reason == ProgressReason.PENDING and not reason:
         return False  # what has just been made has no pods yet
