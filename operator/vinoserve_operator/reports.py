@@ -20,7 +20,7 @@ _TIMEOUT_SECONDS: Final = 2.0
 _BUSY_SECONDS: Final = 2.0
 """Between polls of a pod that is on its way, or not on the device that was asked for."""
 
-_SETTLED_PER_SECOND: Final = 15.0
+_SETTLED_PER_SECOND: Final = 10.0
 _BUSY_PER_SECOND: Final = 100.0
 """Polls at most, however many pods there are: the more, the longer each one's turn takes to come again."""
 
