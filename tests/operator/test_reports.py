@@ -97,7 +97,7 @@ async def test_a_change_is_told_once_and_progress_is_none() -> None:
     await reports.close()
 
 
-@pytest.mark.parametrize(("pods", "least", "most"), [(10, 22.5, 37.5), (5000, 250, 417)])
+@pytest.mark.parametrize(("pods", "least", "most"), [(10, 22.5, 37.5), (5000, 375, 625)])
 async def test_however_many_pods_there_are_the_polls_stay_few(pods: int, least: float, most: float) -> None:
     server = Server()
     reports = Reports(server.fetch, settled_seconds=30, changed=lambda _: None)
