@@ -157,8 +157,10 @@ def open_site(installed: DevCluster, model_folder: Path) -> Iterator[Site]:
     documents = {"apiVersion": "v1", "kind": "List", "items": [team, volume, claim]}
     installed.kubectl("apply", "-f", "-", input=json.dumps(documents))
     yield Site(installed, namespace, models)
-    installed.kubectl("delete", "namespace", namespace, "--timeout=180s", timeout=200)
-    installed.kubectl("delete", "persistentvolume", namespace, "--timeout=60s")
+    # The pods give their devices back within seconds; the namespace itself takes a quarter of a minute more, which nobody waits for.
+    installed.kubectl("delete", "namespace", namespace, "--wait=false")
+    installed.kubectl("wait", "--for=delete", "pod", "--all", "-n", namespace, "--timeout=180s", timeout=200)
+    installed.kubectl("delete", "persistentvolume", namespace, "--wait=false")
     shutil.rmtree(models)
 
 

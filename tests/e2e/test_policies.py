@@ -68,7 +68,7 @@ def make_namespace(installed: DevCluster) -> Iterator[Callable[..., str]]:
     yield make
     installed.kubectl("delete", "acceleratorclass", "-l", "test=allowed")
     if made:
-        installed.kubectl("delete", "namespace", *made, "--timeout=120s", timeout=150)
+        installed.kubectl("delete", "namespace", *made, "--wait=false")
 
 
 @pytest.fixture
