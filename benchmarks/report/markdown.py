@@ -26,8 +26,10 @@ between the smallest and the largest. Before anything is timed each server has a
 
 In the closed loop the client (wrk for REST, h2load for gRPC) sends the next request when an answer has come. At fixed rates a client of
 our own ([openloop](../benchmarks/openloop)) sends requests when they are due, whatever became of earlier ones, and counts each one's time
-from when it was due. The limits are OpenVINO's benchmark_app without any server, a loop on a socket that answers REST requests without
-reading them, and nghttpd answering gRPC requests with a file. MLServer's REST knows no binary tensors."""
+from when it was due; meanwhile it keeps the cores from sleeping where it may (as root, by /dev/cpu_dma_latency).
+
+The limits are OpenVINO's benchmark_app without any server, a loop on a socket that answers REST requests without reading them, and
+nghttpd answering gRPC requests with a file. MLServer's REST knows no binary tensors."""
 
 
 def make_report(results: Results, cluster: ClusterResults | None, pictures: Sequence[str]) -> str:
@@ -112,7 +114,8 @@ def make_rates_part(figures: Figures, pictures: Sequence[str]) -> Iterator[str]:
     yield "## Latency against rate"
     yield (
         "The tiny model at fixed rates, each server at shares of its own closed-loop throughput. `kept up`: the highest rate at which it "
-        "answered at least 97% of what was due in time, in most rounds."
+        "answered at least 97% of what was due in time, in most rounds. The bare loop is at vinoserve's rates: its percentiles are the "
+        "client's and the machine's own, and where client and servers share the cores, so are the others' in part."
     )
     yield from show_picture("latency-rest", "Latency against rate, REST", pictures)
     yield from show_picture("latency-grpc", "Latency against rate, gRPC", pictures)
