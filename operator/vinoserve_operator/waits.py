@@ -5,9 +5,9 @@ No watch: an API server would have to go through all events of all pods for it.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -17,7 +17,7 @@ from vinoserve_operator.kinds import Object, Ref
 from vinoserve_operator.kube import Kube
 from vinoserve_operator.status.disruptions import diagnose_eviction
 from vinoserve_operator.status.pods import Diagnosis, PodView
-from vinoserve_operator.status.starting import diagnose_start, diagnose_wait
+from vinoserve_operator.status.starting import Warned, diagnose_start, diagnose_wait
 
 _USUAL_SECONDS: Final = 2.0
 """Within which most pods have their volumes and network, and no event is asked for."""
@@ -85,15 +85,30 @@ class Waits:
         service: Ref,
         pod: PodView,
         before: _Answer | None,
-        diagnose: Callable[[Sequence[Object]], Diagnosis | None],
+        diagnose: Callable[[Sequence[Warned]], Diagnosis | None],
     ) -> _Answer:
         """The answer of `before` while it is fresh."""
         if before is not None and before.due > time.monotonic():
             return before
         found = before.found if before else None
         try:
-            found = diagnose(await self._kube.gather_warnings(service.namespace, pod.uid)) or found
+            events = await self._kube.gather_warnings(service.namespace, pod.uid)
+            found = diagnose([read_warning(event) for event in events]) or found
         except (GoneError, RejectedError, RetryableError) as error:
             log.debug("events can't be had", object=str(service), error=str(error))
         waiting = sum(map(len, self._answers.values()))
         return _Answer(time.monotonic() + max(_PAUSE_SECONDS, waiting / _PER_SECOND), found)
+
+
+def read_warning(event: Object) -> Warned:
+    last = max(map(datetime.fromisoformat, _list_times(event)))
+    time_ = last.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Warned(event.get("reason") or "", event.get("note") or "", time_, last.timestamp())
+
+
+def _list_times(event: Object) -> Iterator[str]:
+    """Of its last occurrence: the kubelet's recorder writes the deprecated field, newer ones write a series."""
+    series = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("deprecatedLastTimestamp"), event.get("eventTime"))
+    yield from filter(None, times)
+    yield event["metadata"]["creationTimestamp"]

@@ -12,10 +12,10 @@ from tests.operator.fakes.workloads import Workloads
 from tests.operator.test_status import look, make_deployment, make_pod, tell
 from vinoserve_operator.errors import RejectedError
 from vinoserve_operator.kinds import INFERENCE_SERVICE, POD, Ref
-from vinoserve_operator.status.pods import PodView
+from vinoserve_operator.status.pods import Diagnosis, PodView
 from vinoserve_operator.status.service import make_service_status
 from vinoserve_operator.status.starting import diagnose_start
-from vinoserve_operator.waits import Waits
+from vinoserve_operator.waits import Waits, read_warning
 
 Object = dict[str, Any]
 
@@ -45,6 +45,10 @@ def warn(reason: str, note: str, time: str = NOW, **fields: Any) -> Object:
         "note": note,
         **fields,
     }
+
+
+def diagnose(events: list[Object]) -> Diagnosis | None:
+    return diagnose_start([read_warning(event) for event in events])
 
 
 def make_waiting(since: str = NOW, **spec: Any) -> Object:
@@ -108,7 +112,7 @@ async def test_the_device_is_at_fault_where_it_is_not_handed_out() -> None:
 
 def test_each_try_tells_the_same() -> None:
     again = NO_NETWORK.replace(TRY, "f" * 64)
-    first, second = (diagnose_start([warn("FailedCreatePodSandBox", text)]) for text in (NO_NETWORK, again))
+    first, second = (diagnose([warn("FailedCreatePodSandBox", text)]) for text in (NO_NETWORK, again))
     assert first == second
 
 
@@ -120,10 +124,10 @@ def test_what_is_missing_is_told_together_and_what_has_passed_is_not() -> None:
         warn("FailedMount", 'secret "c" not found', "2026-01-01T00:50:00Z"),
         warn("Unhealthy", "Startup probe failed", "2026-01-01T01:02:00Z"),
     ]
-    found = diagnose_start(events)
+    found = diagnose(events)
     assert found is not None
     assert 'configmap "a" not found; secret "b" not found;' in found.message
-    assert found == diagnose_start(events[::-1])
+    assert found == diagnose(events[::-1])
     for other in ('secret "c"', "timed out", "probe"):
         assert other not in found.message
 
@@ -140,7 +144,7 @@ def test_a_series_counts_by_its_last_occurrence() -> None:
             series=series,
         ),
     ]
-    found = diagnose_start(events)
+    found = diagnose(events)
     assert found is not None
     assert "new" in found.message
 
@@ -162,7 +166,7 @@ async def test_one_that_waits_is_asked_about_now_and_then_however_often_it_is_lo
     waits = Waits(api)  # type: ignore[arg-type]
     pods = [(await waits.explain(SERVICE, [PodView(make_waiting())], SOON))[0][0] for _ in range(10)]
     assert api.asked == [("default", "uid-1")]
-    assert {pod.heard for pod in pods} == {diagnose_start(api.events)}
+    assert {pod.heard for pod in pods} == {diagnose(api.events)}
 
 
 async def test_without_events_it_is_told_late_what_must_be_there() -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from vinoserve_api.conditions import ProgressReason
 from vinoserve_operator.status.pods import Diagnosis, PodView
-from vinoserve_operator.status.starting import find_time
+from vinoserve_operator.status.starting import Warned
 
 Object = Mapping[str, Any]
 
@@ -77,17 +77,16 @@ def diagnose_end(pod: Object) -> Diagnosis | None:
     return _describe(*told, own, time)
 
 
-def diagnose_eviction(events: Sequence[Object]) -> Diagnosis | None:
+def diagnose_eviction(events: Sequence[Warned]) -> Diagnosis | None:
     """From events that warn of a pod that is over.
 
     Of one whose server ended well when it was told to, the kubelet keeps no other word: its phase is Succeeded.
     """
-    taken = [event for event in events if event.get("reason") in _EVICTIONS]
+    taken = [event for event in events if event.reason in _EVICTIONS]
     if not taken:
         return None
-    last = max(taken, key=find_time)
-    time = find_time(last).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return _describe(*_REASONS[last["reason"]], str(last.get("note") or ""), time)
+    last = max(taken, key=lambda event: event.seconds)
+    return _describe(*_REASONS[last.reason], last.note, last.time)
 
 
 def _describe(reason: ProgressReason, text: str, own: str, time: str | None) -> Diagnosis:

@@ -1,14 +1,12 @@
 """What keeps a pod's node from making its containers, which the kubelet tells in events alone."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from vinoserve_api.conditions import ProgressReason
 from vinoserve_operator.status.pods import Diagnosis, PodView
-
-Object = Mapping[str, Any]
 
 _MOUNT: Final = (ProgressReason.VOLUME_NOT_READY, "its node can't mount its volumes")
 _SANDBOX: Final = (ProgressReason.SANDBOX_FAILED, "its node can't set up its network and sandbox")
@@ -40,23 +38,36 @@ _PASSING: Final = re.compile(
 #: Of the sandbox's failures: each try's own id, with which the same would be told anew.
 _IDS: Final = re.compile(r'"?\b[0-9a-f]{32,}\b"?:? ?')
 
-_RETRY: Final = timedelta(seconds=130)
+_RETRY_SECONDS: Final = 130
 """The kubelet tries again within two minutes: what it has told before that has passed."""
 
 
-def diagnose_start(events: Sequence[Object]) -> Diagnosis | None:
-    """The latest trouble that events which warn of a pod tell, in words that don't change while it stays."""
-    told = [event for event in events if event.get("reason") in _REASONS]
+@dataclass(frozen=True)
+class Warned:
+    """An event that warns of a pod."""
+
+    reason: str
+    note: str
+    time: str
+    """Of its last occurrence, in RFC 3339."""
+
+    seconds: float
+    """The same since the epoch."""
+
+
+def diagnose_start(events: Sequence[Warned]) -> Diagnosis | None:
+    """The latest trouble that events tell, in words that don't change while it stays."""
+    told = [event for event in events if event.reason in _REASONS]
     if not told:
         return None
-    clear = [event for event in told if not _VAGUE.search(event.get("note") or "")] or told
-    newest = max(clear, key=find_time)
-    found, what = _REASONS[newest["reason"]]
-    since = find_time(newest) - _RETRY
+    clear = [event for event in told if not _VAGUE.search(event.note)] or told
+    newest = max(clear, key=lambda event: event.seconds)
+    found, what = _REASONS[newest.reason]
+    since = newest.seconds - _RETRY_SECONDS
     notes = {
-        _IDS.sub("", event.get("note") or event["reason"])
+        _IDS.sub("", event.note or event.reason)
         for event in clear
-        if find_time(event) >= since and _REASONS[event["reason"]][0] == found
+        if event.seconds >= since and _REASONS[event.reason][0] == found
     }
     text = "; ".join(sorted(notes))
     return Diagnosis(
@@ -76,15 +87,3 @@ def diagnose_wait(pod: PodView) -> Diagnosis | None:
         ProgressReason.VOLUME_NOT_READY,
         f"its node still waits for its volumes: see that {there} there; `kubectl describe pod` says what it waits for",
     )
-
-
-def find_time(event: Object) -> datetime:
-    """Of its last occurrence: the kubelet's recorder writes the deprecated field, newer ones write a series."""
-    return max(map(datetime.fromisoformat, _list_times(event)))
-
-
-def _list_times(event: Object) -> Iterator[str]:
-    series = event.get("series") or {}
-    times = (series.get("lastObservedTime"), event.get("deprecatedLastTimestamp"), event.get("eventTime"))
-    yield from filter(None, times)
-    yield event["metadata"]["creationTimestamp"]
