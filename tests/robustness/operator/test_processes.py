@@ -66,7 +66,10 @@ async def test_killed_again_and_again_it_loses_nothing_and_makes_nothing_twice(
     for kill in range(2):
         async with run_process(kubeconfig) as operator:
             enough = len(api.writes) + 3 + 7 * kill + 5 * seed
-            await eventually(lambda enough=enough: len(api.writes) >= enough, api)
+            await eventually(
+                lambda enough=enough: len(api.writes) >= enough or all(told(api, name)() for name in names),
+                api,
+            )
             operator.send(signal.SIGKILL)
         lease = next(found for key, found in api.objects.items() if key[0].name == "Lease")
         lease["spec"]["holderIdentity"] = ""  # as time passes
