@@ -181,6 +181,8 @@ class CacheUse:
                 continue
             try:
                 is_whole = _digest(stored) == named["digest"]
+            except FileNotFoundError:  # another process has put its own in its place
+                continue
             except OSError:
                 is_whole = False
             if not is_whole:
@@ -190,6 +192,8 @@ class CacheUse:
             link = self.folder / named["name"]
             try:
                 link.hardlink_to(stored)
+            except FileNotFoundError:
+                continue
             except OSError:  # another filesystem, or one without hard links
                 link.symlink_to(stored)
             self._linked[link.name] = link.lstat().st_ino
@@ -245,20 +249,26 @@ class CacheUse:
             part.replace(self.entry / "about.json")
 
     def _publish(self, path: Path) -> None:
-        others = [stored for stored in _list_stored(self.entry) if stored.name.startswith(f"{path.name}.")]
-        if others and path.name not in self._linked:
+        replaces = path.name in self._linked
+        if self._list_stored_as(path.name) and not replaces:
             return  # another process was faster
         stored = self.entry / f"{path.name}.{_digest(path)}"
+        self._linked[path.name] = path.stat().st_ino
         try:
             stored.hardlink_to(path)
         except FileExistsError:
             pass
         except OSError:  # no hard links here: then OpenVINO does without
             path.replace(stored)
-        self._linked[path.name] = stored.stat().st_ino
-        for other in others:
-            if other != stored:
+        # Of several that were put there at the same moment each process leaves the same one.
+        present = self._list_stored_as(path.name)
+        kept = stored if replaces else min(present, default=stored)
+        for other in present:
+            if other != kept:
                 _remove(other)
+
+    def _list_stored_as(self, name: str) -> list[Path]:
+        return [stored for stored in _list_stored(self.entry) if stored.name.startswith(f"{name}.")]
 
 
 def _remove(path: Path) -> None:
