@@ -253,13 +253,14 @@ class CacheUse:
         if self._list_stored_as(path.name) and not replaces:
             return  # another process was faster
         stored = self.entry / f"{path.name}.{_digest(path)}"
-        self._linked[path.name] = path.stat().st_ino
+        inode = path.stat().st_ino
         try:
             stored.hardlink_to(path)
         except FileExistsError:
             pass
         except OSError:  # no hard links here: then OpenVINO does without
             path.replace(stored)
+        self._linked[path.name] = inode  # what could not be put there is tried again
         # Of several that were put there at the same moment each process leaves the same one.
         present = self._list_stored_as(path.name)
         kept = stored if replaces else min(present, default=stored)
