@@ -248,9 +248,8 @@ def _judge_ready(
         )
     if model.status != "True":
         return model
-    sick = (
-        device.reason == ProgressReason.DEVICE_UNHEALTHY
-    )  # and it is the one that was asked for, and serves
+    # A sick device is the one that was asked for, and serves.
+    sick = device.reason == ProgressReason.DEVICE_UNHEALTHY
     policy = service.spec.on_fallback or parse_target(service.spec.target_device).default_on_fallback
     if device.status == "Unknown" or (device.status == "False" and policy == "Fail" and not sick):
         return Verdict(device.status, device.reason, device.message)
