@@ -24,16 +24,15 @@ pytestmark = pytest.mark.cluster
 def alone(cluster: DevCluster) -> Iterator[DevCluster]:
     """No operator of an installation writes beside the one that is measured."""
 
+    operators = ("-l", "app.kubernetes.io/name=vinoserve-operator")
+
     def scale(replicas: int) -> None:
-        operators = (
-            "deployment",
-            "-l",
-            "app.kubernetes.io/name=vinoserve-operator",
-            f"--replicas={replicas}",
+        cluster.kubectl(
+            "-n", SYSTEM, "scale", "deployment", *operators, f"--replicas={replicas}", check=False
         )
-        cluster.kubectl("-n", SYSTEM, "scale", *operators, check=False)
 
     scale(0)
+    cluster.kubectl("-n", SYSTEM, "wait", "--for=delete", "pod", *operators, "--timeout=100s")
     yield cluster
     scale(1)
 

@@ -86,13 +86,18 @@ class Fleet:
         await asyncio.gather(*(work() for _ in range(_PARALLEL)))
 
     async def wait(self, names: list[str], seconds: float) -> None:
-        """Until all are Ready; TimeoutError says how many are not."""
+        """Until all are Ready; TimeoutError says how many are not, and how the first of them is."""
         deadline = time.monotonic() + seconds
         while missing := [name for name in names if name not in self.ready]:
+            for task in self._watches:
+                if task.done():
+                    task.result()
             if time.monotonic() > deadline:
                 undeployed = sum(name not in self.deployed for name in names)
+                first = await self._client.get(f"{_SERVICES}/{missing[0]}")
                 raise TimeoutError(
-                    f"after {seconds} s {len(missing)} are not ready ({missing[0]} …), {undeployed} have no Deployment"
+                    f"after {seconds} s {len(missing)} are not ready, {undeployed} have no Deployment; "
+                    f"{missing[0]}: {json.dumps(first.get('status'))}"
                 )
             await asyncio.sleep(0.1)
 

@@ -67,13 +67,19 @@ class Client:
             await answer.read()
 
     async def watch(self, path: str, version: str, receive: Callable[[str, Object], None]) -> None:
-        """Until cancelled."""
-        url = f"{self._server}{path}?watch=true&resourceVersion={version}"
+        """Until cancelled. The API server ends a watch that it can't write to for a moment: it goes on where it was."""
         timeout = aiohttp.ClientTimeout(total=None)
-        async with self._session.get(url, timeout=timeout, read_bufsize=1 << 22) as answer:
-            async for line in answer.content:
-                event = orjson.loads(line)
-                receive(event["type"], event["object"])
+        while True:
+            url = f"{self._server}{path}?watch=true&allowWatchBookmarks=true&resourceVersion={version}"
+            async with self._session.get(url, timeout=timeout, read_bufsize=1 << 22) as answer:
+                answer.raise_for_status()
+                async for line in answer.content:
+                    event = orjson.loads(line)
+                    if event["type"] == "ERROR":
+                        raise RuntimeError(f"watch {path}: {event['object'].get('message')}")
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    if event["type"] != "BOOKMARK":
+                        receive(event["type"], event["object"])
 
 
 def _decode(data: str) -> str:
