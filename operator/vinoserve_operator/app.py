@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -131,14 +132,14 @@ class Operator:
 
     async def _gather(self, kind: Kind, namespace: str | None) -> tuple[list[Object], int]:
         """Tried again by itself: where two of five answers are errors, all kinds in a row would never be had."""
-        backoff = Backoff()
+        backoff, trim = Backoff(), partial(self.cluster.trim, kind)
         for failures in range(1, _LIST_TRIES):
             try:
-                return await self.kube.gather(kind, namespace)
+                return await self.kube.gather(kind, namespace, trim=trim)
             except RetryableError as error:
                 log.debug("listing again", kind=kind.name, error=str(error))
                 await asyncio.sleep(min(_LONGEST_LIST_PAUSE, backoff.delay(failures)))
-        return await self.kube.gather(kind, namespace)
+        return await self.kube.gather(kind, namespace, trim=trim)
 
     async def _work(self) -> None:
         await self.lease.wait()

@@ -20,6 +20,7 @@ from vinoserve_operator.kinds import (
     Ref,
     make_ref,
 )
+from vinoserve_operator.sharing import share
 
 _RESTLESS: Final = (NODE, NAMESPACE, HORIZONTAL_POD_AUTOSCALER)
 """They change all the time in ways that are of no interest."""
@@ -30,6 +31,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self._objects: dict[Kind, dict[Ref, Object]] = {kind: {} for kind in WATCHED}
+        self._latest: dict[Kind, Object] = {}
         self._deleted: dict[Kind, dict[Ref, int]] = {kind: {} for kind in WATCHED}
         self._changes: Counter[Kind] = Counter()
         self._instances: dict[tuple[Kind, str, str], set[Ref]] = defaultdict(set)
@@ -52,21 +54,33 @@ class Cluster:
         refs = self._instances.get((kind, service.namespace, service.name), ())
         return [self._objects[kind][ref] for ref in sorted(refs, key=lambda ref: ref.name)]
 
+    def trim(self, kind: Kind, found: Object) -> Object:
+        """What is kept of an object: without what is of no interest, its parts shared with those that are known already."""
+        known = self._objects[kind].get(make_ref(kind, found)) or self._latest.get(kind)
+        kept: Object = share(_trim(kind, found), known)
+        self._latest[kind] = kept
+        return kept
+
     def put(self, kind: Kind, found: Object) -> bool:
         """Keep the object unless a newer version is known. Whether it was news."""
+        return self._is_new(kind, found) and self._keep(kind, self.trim(kind, found))
+
+    def _is_new(self, kind: Kind, found: Object) -> bool:
         ref = make_ref(kind, found)
         version = _version(found)
         before = self._objects[kind].get(ref)
         if before is not None and _version(before) >= version and _uid(before) == _uid(found):
             return False
-        if self._deleted[kind].get(ref, -1) >= version:
-            return False
-        kept = _trim(kind, found)
+        return self._deleted[kind].get(ref, -1) < version
+
+    def _keep(self, kind: Kind, kept: Object) -> bool:
+        ref = make_ref(kind, kept)
+        before = self._objects[kind].get(ref)
         self._objects[kind][ref] = kept
         if before is not None and kind in _RESTLESS and _essence(kind, before) == _essence(kind, kept):
             return False  # a heartbeat, an annotation, or a metric's present value
         self._changes[kind] += 1
-        service = find_service(kind, found)
+        service = find_service(kind, kept)
         if service:
             self._instances[kind, service.namespace, service.name].add(ref)
         return True
@@ -81,12 +95,12 @@ class Cluster:
         self._forget(ref, before)
         return True
 
-    def replace(self, kind: Kind, found: Iterable[Object], version: int) -> list[Object]:
-        """A fresh list of that resourceVersion: what isn't in it is gone, unless it is newer than the list.
+    def replace(self, kind: Kind, kept: Iterable[Object], version: int) -> list[Object]:
+        """A fresh list of that resourceVersion, trimmed: what isn't in it is gone, unless it is newer than the list.
 
         Returns what has changed or gone, in its last known version.
         """
-        listed = {make_ref(kind, item): item for item in found}
+        listed = {make_ref(kind, item): item for item in kept}
         gone = [
             known
             for ref, known in self._objects[kind].items()
@@ -94,7 +108,7 @@ class Cluster:
         ]
         for known in gone:
             self._forget(make_ref(kind, known), known)
-        changed = [item for item in listed.values() if self.put(kind, item)]
+        changed = [item for item in listed.values() if self._is_new(kind, item) and self._keep(kind, item)]
         self._deleted[kind] = {r: v for r, v in self._deleted[kind].items() if v > version}
         return gone + changed
 

@@ -42,9 +42,9 @@ class Inbox:
         elif self._cluster.put(kind, found):
             self._tell(kind, before, found, gone=False)
 
-    def replace(self, kind: Kind, found: list[Object], version: int) -> None:
-        """A fresh list of all there is."""
-        for item in self._cluster.replace(kind, found, version):
+    def replace(self, kind: Kind, kept: list[Object], version: int) -> None:
+        """A fresh list of all there is, as `Cluster.trim` makes it."""
+        for item in self._cluster.replace(kind, kept, version):
             gone = self._cluster.get(make_ref(kind, item)) is None
             self._tell(kind, None, item, gone=gone)
 

@@ -63,9 +63,16 @@ class Kube:
         await self.client.close()  # type: ignore[no-untyped-call]
 
     async def gather(
-        self, kind: Kind, namespace: str | None = None, labels: str | None = None
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        labels: str | None = None,
+        trim: Callable[[Object], Object] | None = None,
     ) -> tuple[list[Object], int]:
-        """All objects of the kind (with our label, where we own them), in chunks; and the list's resourceVersion."""
+        """All objects of the kind (with our label, where we own them), in chunks; and the list's resourceVersion.
+
+        With `trim` what it makes of them: thousands, whole, would be a multiple of what is kept.
+        """
         query: dict[str, str] = {"limit": str(_CHUNK)}
         if kind.owned:
             query["labelSelector"] = labels or make_label_selector(MANAGED_LABELS)
@@ -73,7 +80,8 @@ class Kube:
         while True:
             page = await self._call("GET", kind.make_path(namespace), query, timeout=_LIST_TIMEOUT_SECONDS)
             # The API server names the kind once for all.
-            items += [{**item, "apiVersion": kind.api_version, "kind": kind.name} for item in page["items"]]
+            named = ({**item, "apiVersion": kind.api_version, "kind": kind.name} for item in page["items"])
+            items += map(trim, named) if trim else named
             token = page["metadata"].get("continue")
             if not token:
                 return items, int(page["metadata"]["resourceVersion"])
