@@ -4,11 +4,12 @@ import asyncio
 import base64
 import json
 import os
+import signal
 import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import aiohttp
 import orjson
 import yaml
 
+from tools.devcluster.processes import list_pids
 from tools.fleet.kwok import POD_CIDR, make_command, make_node
 from tools.toolbox.programs import run
 from vinoserve_api.contract import ADMIN_PORT, RuntimeReport
@@ -99,6 +101,28 @@ async def run_program(command: list[str], log: Path, **env: str) -> AsyncIterato
         if process.returncode is None:
             process.terminate()
             await asyncio.wait_for(process.wait(), 60)
+
+
+@contextmanager
+def at_rest(program: str) -> Iterator[None]:
+    """That program of the cluster stands still: what it does for each Service costs another machine's processor elsewhere."""
+    network = Path("/proc/self/ns/net").stat().st_ino
+    pids = [pid for pid in list_pids() if _is(pid, program, network)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _is(pid: int, program: str, network: int) -> bool:
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        return name == program and Path(f"/proc/{pid}/ns/net").stat().st_ino == network
+    except OSError:
+        return False
 
 
 @asynccontextmanager
