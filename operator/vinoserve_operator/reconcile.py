@@ -207,7 +207,13 @@ class Reconciler:
         own = [pod for pod in pods if (find_controller(dict(pod.pod)) or {}).get("uid") == uid]
         namespace = self._cluster.get(Ref(NAMESPACE, "", ref.namespace)) or {"metadata": {}}
         enforced = (namespace["metadata"].get("labels") or {}).get(POD_SECURITY_LABEL, "")
-        return Precompiling(job, own, exclusive=children.precompile.exclusive, enforced=enforced)
+        return Precompiling(
+            job,
+            own,
+            exclusive=children.precompile.exclusive,
+            enforced=enforced,
+            lost_nodes=self._accelerators.gather_lost_nodes(own),
+        )
 
     def _recall(self, ref: Ref, raw: Object) -> tuple[Acceptance, None] | None:
         """Where all is as it was when nothing was left to write."""

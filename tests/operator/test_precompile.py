@@ -356,3 +356,18 @@ COMPILED = try_once("d", "4", phase="Succeeded")
 def test_a_new_try_does_not_undo_that_the_one_before_failed(pods: list[PodView], reason: str) -> None:
     job = {"metadata": {"name": "resnet-compile-1"}, "spec": {}}
     assert Precompiling(job, pods).diagnose(serving=True).reason == reason
+
+
+def test_a_node_of_which_nothing_is_heard_is_named() -> None:
+    running = PodView(
+        {
+            "metadata": {"name": "a", "creationTimestamp": "2026-01-01T00:00:01Z"},
+            "spec": {"nodeName": "node7"},
+            "status": {"phase": "Running"},
+        }
+    )
+    found = Precompiling({"metadata": {"name": "j"}}, [running], lost_nodes=frozenset({"node7"})).diagnose(
+        serving=True
+    )
+    assert (found.reason, found.stuck) == ("NodeLost", True)
+    assert "node7" in found.message

@@ -9,7 +9,11 @@ from vinoserve_operator.kinds import DEPLOYMENT, Object, Ref
 from vinoserve_operator.sharing import share
 
 LEAVES = (
-    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=False, width=16) | st.text(max_size=3)
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.floats(allow_nan=False, width=16)
+    | st.text(max_size=3)
 )
 VALUES = st.recursive(
     LEAVES,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from vinoserve_api.conditions import ProgressReason
-from vinoserve_operator.status.disruptions import diagnose_end
+from vinoserve_operator.status.disruptions import diagnose_end, diagnose_lost
 from vinoserve_operator.status.pods import Diagnosis, PodView
 
 _FORBID_HOST_PATHS: Final = ("baseline", "restricted")
@@ -23,6 +23,9 @@ class Precompiling:
 
     enforced: str = ""
     """The Pod Security profile that the namespace enforces, as its label says."""
+
+    lost_nodes: frozenset[str] = frozenset()
+    """Nodes of the pods of which nothing is heard."""
 
     @property
     def name(self) -> str:
@@ -65,6 +68,8 @@ class Precompiling:
         taken = {pod.name: ended for pod in pods if (ended := diagnose_end(pod.pod))}
         if pods[0].name in taken:
             return taken[pods[0].name]
+        if lost := diagnose_lost(pods[0], self.lost_nodes):
+            return lost
         # a new try doesn't undo that the one before failed: else the status would flap
         tries = (pod.diagnose_start() for pod in pods if pod.name not in taken)
         on_its_way = replace(pods[0].diagnose_start(), reason=ProgressReason.PRECOMPILING)
