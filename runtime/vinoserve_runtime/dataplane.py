@@ -27,6 +27,7 @@ from vinoserve_runtime.protocol.metadata import (
 from vinoserve_runtime.protocol.signature import Signature, shown
 from vinoserve_runtime.room import make_room
 from vinoserve_runtime.tensors import Array, Engine, QuickEngine
+from vinoserve_runtime.vigil import Vigil, make_vigil
 
 QUIET_SECONDS: Final = 0.25
 SETTLE_SECONDS: Final = 3.0
@@ -51,6 +52,7 @@ class Dataplane:
         self._engine: Engine | None = None
         self._quick: QuickEngine | None = None
         """The engine, where it is."""
+        self._vigil: Vigil | None = None
         self._signature: Signature | None = None
         self._running = 0
         self._waiting: OrderedDict[asyncio.Future[None], asyncio.Task[Any]] = OrderedDict()
@@ -82,6 +84,7 @@ class Dataplane:
         """From now on requests are let through to `engine`."""
         self._engine = engine
         self._quick = engine if isinstance(engine, QuickEngine) and engine.is_quick else None
+        self._vigil = make_vigil() if self._quick else None
         self._signature = Signature(engine.inputs, engine.outputs)
 
     def detach(self) -> None:
@@ -186,8 +189,11 @@ class Dataplane:
         started = perf_counter()
         results = self._quick.infer_now(tensors)
         if results is not None:
+            ended = perf_counter()
             self.metrics.queue_seconds.observe(0.0)
-            self.metrics.inference_seconds.observe(perf_counter() - started)
+            self.metrics.inference_seconds.observe(ended - started)
+            if self._vigil is not None:
+                self._vigil.note(started, ended)
         return results
 
     async def infer(self, tensors: Sequence[Array]) -> Sequence[Array]:
