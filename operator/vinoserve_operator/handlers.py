@@ -98,7 +98,7 @@ async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.watching.chunk_size = 500
     settings.networking.request_timeout = 60
     settings.networking.error_backoffs = _RETRY_SECONDS
-    settings.queueing.idle_timeout = 1
+    settings.queueing.idle_timeout = 0.1  # so long each object of a list stays in memory, whole
     settings.queueing.exit_timeout = 0.5
     settings.process.ultimate_exiting_timeout = None  # the kubelet ends what doesn't end
     for kind in WATCHED:

@@ -38,13 +38,19 @@ class _Entry:
 
     pod: Object
     process: str
-    report: RuntimeReport | None = None
+    body: bytes | None = None
+    """The report as it came, which takes a sixth of the memory that it takes when it is read."""
+
     unreachable: str | None = None
     failures: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     """The first poll has ended, either way."""
 
     task: asyncio.Task[None] | None = None
+
+    @property
+    def report(self) -> RuntimeReport | None:
+        return None if self.body is None else read_report(self.body)
 
 
 class Reports:
@@ -108,10 +114,10 @@ class Reports:
 
     async def _poll(self, entry: _Entry) -> None:
         while True:
-            before = _essence(entry)
+            body, unreachable = entry.body, entry.unreachable
             await self._ask(entry)
             entry.asked.set()
-            if _essence(entry) != before:
+            if entry.unreachable != unreachable or not _is_alike(entry.body, body):
                 self._changed(entry.pod)
             await asyncio.sleep(self._pause(entry))
 
@@ -119,7 +125,10 @@ class Reports:
         url = _make_url(entry.pod)
         try:
             async with self._slots, asyncio.timeout(_TIMEOUT_SECONDS):
-                entry.report = read_report(await self._fetch(url))
+                body = await self._fetch(url)
+            if body != entry.body:
+                read_report(body)
+                entry.body = body
             entry.failures, entry.unreachable = 0, None
         except Exception as error:  # noqa: BLE001  # whatever a pod answers, it is asked again
             entry.failures += 1
@@ -184,7 +193,11 @@ def _make_url(pod: Object) -> str:
     return f"http://{host}:{ADMIN_PORT}/report"
 
 
-def _essence(entry: _Entry) -> object:
-    """What is told of the entry, without what changes all the time."""
-    report = entry.report and entry.report.model_copy(update={"progress": None, "engine_errors": 0})
-    return report, entry.unreachable
+def _is_alike(one: bytes | None, other: bytes | None) -> bool:
+    """Whether two reports tell the same, but for what changes all the time."""
+    if one is None or other is None or one == other:
+        return one == other
+    first, second = (
+        read_report(body).model_copy(update={"progress": None, "engine_errors": 0}) for body in (one, other)
+    )
+    return first == second

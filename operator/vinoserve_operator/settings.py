@@ -29,7 +29,9 @@ class Settings(BaseModel):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     resync_seconds: float = Field(
-        300, ge=10, description="How often everything is listed and looked at again."
+        300,
+        ge=10,
+        description="How often everything is listed and looked at again; beyond two services a second, at that rate.",
     )
     workers: int = Field(64, ge=1, le=256, description="Objects that are reconciled at the same time.")
     report_seconds: float = Field(
