@@ -16,7 +16,7 @@ from vinoserve_operator.desired.names import SERVE
 from vinoserve_operator.kinds import POD, Object, Ref, make_ref
 from vinoserve_operator.status.pods import PodView
 
-_TIMEOUT_SECONDS: Final = 2.0
+_TIMEOUT_SECONDS: Final = 4.0
 _BUSY_SECONDS: Final = 2.0
 """Between polls of a pod that is on its way, or not on the device that was asked for."""
 
@@ -44,7 +44,7 @@ class _Entry:
     unreachable: str | None = None
     failures: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
-    """The first poll has ended, either way."""
+    """It has answered, or not even when it was asked again."""
 
     task: asyncio.Task[None] | None = None
 
@@ -116,6 +116,8 @@ class Reports:
         while True:
             body, unreachable = entry.body, entry.unreachable
             await self._ask(entry)
+            if entry.failures == 1 and not entry.asked.is_set():
+                await self._ask(entry)  # an operator that has just started has thousands to ask
             entry.asked.set()
             if entry.unreachable != unreachable or not _is_alike(entry.body, body):
                 self._changed(entry.pod)
