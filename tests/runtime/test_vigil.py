@@ -32,6 +32,12 @@ async def test_after_rare_requests_it_sleeps(monkeypatch: pytest.MonkeyPatch, sl
     assert await sleeps()
 
 
+async def wait_awake(turns: int) -> None:
+    """As the loop does it while nothing comes."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
 async def test_after_frequent_requests_it_is_awake_for_a_moment(
     monkeypatch: pytest.MonkeyPatch, sleeps: Sleeps
 ) -> None:
@@ -39,8 +45,20 @@ async def test_after_frequent_requests_it_is_awake_for_a_moment(
     watch, now = Vigil(), perf_counter()
     watch.note(now, now + 0.001)
     watch.note(now + 0.0011, now + 0.002)
+    await wait_awake(2 * vigil.LONE_TURNS)
     assert not await sleeps()
     monkeypatch.setattr(vigil, "AWAKE_SECONDS", -60.0)
+    watch.note(now + 0.0021, now + 0.003)
+    await asyncio.sleep(0)
+    assert await sleeps()
+
+
+async def test_where_many_clients_ask_it_sleeps(monkeypatch: pytest.MonkeyPatch, sleeps: Sleeps) -> None:
+    monkeypatch.setattr(vigil, "AWAKE_SECONDS", 60.0)
+    watch, now = Vigil(), perf_counter()
+    watch.note(now, now + 0.001)
+    watch.note(now + 0.0011, now + 0.002)
+    await asyncio.sleep(0)
     watch.note(now + 0.0021, now + 0.003)
     await asyncio.sleep(0)
     assert await sleeps()
