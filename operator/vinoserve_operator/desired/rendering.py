@@ -68,9 +68,9 @@ def _fill(part: Any, values: list[object]) -> Any:
 
 
 def _copy(value: Any) -> Any:
-    """As JSON would bring it back."""
+    """As JSON would bring it back, its fields always in the same order."""
     if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
+        return {key: _copy(item) for key, item in sorted(value.items())}
     if isinstance(value, list | tuple):
         return [_copy(item) for item in value]
     return value
