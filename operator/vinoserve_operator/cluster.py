@@ -32,6 +32,7 @@ class Cluster:
     def __init__(self) -> None:
         self._objects: dict[Kind, dict[Ref, Object]] = {kind: {} for kind in WATCHED}
         self._latest: dict[Kind, Object] = {}
+        """With which one that is new has most in common."""
         self._deleted: dict[Kind, dict[Ref, int]] = {kind: {} for kind in WATCHED}
         self._changes: Counter[Kind] = Counter()
         self._instances: dict[tuple[Kind, str, str], set[Ref]] = defaultdict(set)

@@ -71,6 +71,21 @@ async def test_whatever_a_pod_answers_is_told_and_ends_nothing(trouble: Any) -> 
     await reports.close()
 
 
+async def test_one_that_answers_at_the_second_try_is_not_told_as_silent() -> None:
+    server = Server()
+    busy = [TimeoutError()]
+
+    async def fetch(url: str) -> bytes:
+        if busy:
+            raise busy.pop()
+        return await server.fetch(url)
+
+    reports = Reports(fetch, settled_seconds=3600, changed=lambda _: None)
+    view = await reports.view(make_pod())
+    assert (view.report, view.unreachable) == (make_report(), None)
+    await reports.close()
+
+
 async def test_a_report_is_forgotten_with_its_process_and_outlives_a_failed_poll() -> None:
     server = Server()
     reports = server.reports()

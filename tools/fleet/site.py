@@ -18,6 +18,7 @@ import orjson
 import yaml
 
 from tools.devcluster.processes import list_pids
+from tools.devcluster.record import read_netns
 from tools.fleet.kwok import POD_CIDR, make_command, make_node
 from tools.toolbox.programs import run
 from vinoserve_api.contract import ADMIN_PORT, RuntimeReport
@@ -106,8 +107,8 @@ async def run_program(command: list[str], log: Path, **env: str) -> AsyncIterato
 @contextmanager
 def at_rest(program: str) -> Iterator[None]:
     """That program of the cluster stands still: what it does for each Service costs another machine's processor elsewhere."""
-    network = Path("/proc/self/ns/net").stat().st_ino
-    pids = [pid for pid in list_pids() if _is(pid, program, network)]
+    network = read_netns(os.getpid())
+    pids = [pid for pid in list_pids() if _is_one_of(pid, program, network)]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -117,11 +118,10 @@ def at_rest(program: str) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-def _is(pid: int, program: str, network: int) -> bool:
+def _is_one_of(pid: int, program: str, network: int) -> bool:
     try:
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
-        return name == program and Path(f"/proc/{pid}/ns/net").stat().st_ino == network
-    except OSError:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == program and read_netns(pid) == network
+    except OSError:  # it has ended
         return False
 
 

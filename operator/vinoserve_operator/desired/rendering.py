@@ -1,7 +1,7 @@
 """Templates to objects: jinja2 with StrictUndefined decides on the fields, and the values never become text.
 
-What an expression gives takes the place of a mark after the YAML is read, so that no value can be read as anything else,
-and the YAML, which takes a hundred times as long, is read once for all objects that have the same fields.
+What an expression gives takes the place of a mark after the YAML is read: so no value can be read as anything else, and the
+YAML is read once for all objects that have the same fields.
 """
 
 import hashlib
