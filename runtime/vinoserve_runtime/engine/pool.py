@@ -28,6 +28,8 @@ _QUICK_SECONDS: Final = 0.0001
 _TIMED_RUNS: Final = 5
 _TIMED_SECONDS: Final = 0.02
 """At least so many, and more for as long: on a busy machine few of them go undisturbed."""
+_HOPELESS_SECONDS: Final = 0.01
+"""Models that take longer aren't timed: a large one's start would wait for it."""
 
 
 class _Slot:
@@ -176,9 +178,12 @@ class InferRequestPool:
         self._idle.clear()
         return held
 
-    async def learn_speed(self, tensors: Sequence[Array]) -> None:
-        """Find out, before anybody waits, whether inferences are quick enough to run on the event loop."""
-        if self._is_steady:
+    async def learn_speed(self, tensors: Sequence[Array], warm_seconds: float) -> None:
+        """Find out, before anybody waits, whether inferences are quick enough to run on the event loop.
+
+        `warm_seconds`: the least that `infer` has taken so far.
+        """
+        if self._is_steady and warm_seconds < _HOPELESS_SECONDS:
             quick = QuickRequest(
                 self._compiled.create_infer_request(), self._inputs, self._outputs, self._types
             )

@@ -1,6 +1,7 @@
 """Inferences before the first client's, which also show later on whether the engine still works."""
 
 import asyncio
+from time import perf_counter
 from typing import Final
 
 from vinoserve_api.conditions import FailureReason
@@ -48,11 +49,12 @@ class WarmUp:
             arrays = _make_tensors(pool, fill)
             if await self._infer(pool, arrays):
                 self._working = pool, arrays
-                for _ in range(self._requests - 1):
-                    await self._infer(pool, arrays)
+                warm_seconds = 0.0
+                if self._requests > 1:  # the first one is no measure
+                    warm_seconds = min([await self._time(pool, arrays) for _ in range(self._requests - 1)])
                 if any(-1 in tensor.shape for tensor in pool.inputs):  # every stream: see warm_shapes
                     await asyncio.gather(*(self._infer(pool, arrays) for _ in range(pool.size)))
-                await pool.learn_speed(arrays)
+                await pool.learn_speed(arrays, warm_seconds)
                 return None
         self._faults.forget()
         shapes = ", ".join(
@@ -74,6 +76,12 @@ class WarmUp:
         pool = self._pool.variants[0]
         arrays = _make_tensors(pool, _FILLS[0])
         return await self._infer(pool, arrays) or not speaks_of_loss(self.last_error)
+
+    async def _time(self, pool: InferRequestPool, arrays: list[Array]) -> float:
+        """Seconds of an inference."""
+        began = perf_counter()
+        await self._infer(pool, arrays)
+        return perf_counter() - began
 
     async def _infer(self, pool: InferRequestPool, arrays: list[Array]) -> bool:
         try:

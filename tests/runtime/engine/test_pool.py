@@ -51,7 +51,7 @@ async def test_every_type_and_shape_comes_back_as_it_went(
         (y,) = await pool.infer([x])
         assert y.dtype == NUMPY_DTYPES[datatype]
         np.testing.assert_array_equal(y, x)
-        await pool.learn_speed([x])
+        await pool.learn_speed([x], 0.0)
     settle(pool)
 
 

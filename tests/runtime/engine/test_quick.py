@@ -61,6 +61,12 @@ async def test_no_quick_lane_where_shapes_or_devices_may_change(tmp_path: Path) 
     for name, shape, kind in (("a", [-1, 3], "f32"), ("b", [2], "string")):
         pool = make_pool(compile_file(write_identity(tmp_path / f"{name}.xml", shape, kind)))
         x = np.zeros((2, 3), np.float32) if kind == "f32" else np.array([b"a", b"b"], object)
-        await pool.learn_speed([x])
+        await pool.learn_speed([x], 0.0)
         assert not pool.is_quick
         assert pool.infer_now([x]) is None
+
+
+async def test_what_was_slow_when_it_warmed_up_is_not_timed_again(tmp_path: Path) -> None:
+    pool = make_pool(compile_file(write_adder(tmp_path / "m.xml")))
+    await pool.learn_speed([np.zeros((1, 4), np.float32)], 0.05)
+    assert not pool.is_quick
