@@ -82,7 +82,13 @@ _SETTABLE: Final = (
     _bool("ALLOW_AUTO_BATCHING", "GAM", "true", "Let THROUGHPUT gather requests into batches."),
     # threads
     _number("INFERENCE_NUM_THREADS", "C", (0, 1024), "0", "CPU threads for inference; 0: all cores."),
-    _bool("ENABLE_CPU_PINNING", "CG", "CPU: true, GPU: false", "Pin threads to cores."),
+    _bool(
+        "ENABLE_CPU_PINNING",
+        "CG",
+        "false; without vinoserve, CPU: true",
+        "Pin threads to cores: for a pod that has cores to itself, as under the kubelet's static CPU policy. Elsewhere the threads "
+        "of several pods are pinned to the same ones.",
+    ),
     _bool("ENABLE_CPU_RESERVATION", "CG", "false", "Keep the cores for this model: no other in the process gets them."),
     _bool("ENABLE_HYPER_THREADING", "C", "true", "Use both threads of a core."),
     _enum("SCHEDULING_CORE_TYPE", "C", ("ANY_CORE", "PCORE_ONLY", "ECORE_ONLY"), "ANY_CORE",

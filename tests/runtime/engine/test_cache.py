@@ -109,6 +109,14 @@ def test_a_damaged_blob_is_discarded_and_compiled_anew(model: Path, root: Path, 
     third.close()
 
 
+def test_what_comes_from_the_cache_is_set_as_it_was(model: Path, root: Path) -> None:
+    for hit in (False, True):
+        compiled = compile_file(model, root)
+        assert compiled.cache_hit is hit
+        assert compiled.compiled.get_property("ENABLE_CPU_PINNING") is False
+        compiled.close()
+
+
 def test_what_openvino_refuses_is_replaced(model: Path, root: Path) -> None:
     """Whole as we wrote it, and yet no compiled model: an OpenVINO that changed without its version, say."""
     compile_file(model, root).close()
@@ -133,7 +141,7 @@ def test_what_openvino_refuses_is_replaced(model: Path, root: Path) -> None:
         {"hints": {"inferencePrecision": "f32"}},
         {"targetDevice": "AUTO:CPU"},
         {"inputs": [{"name": "x", "client": {"elementType": "u8"}}]},
-        {"properties": {"CPU": {"ENABLE_CPU_PINNING": False}}},
+        {"properties": {"CPU": {"ENABLE_CPU_PINNING": True}}},
     ],
 )
 def test_another_configuration_is_another_compiled_model(

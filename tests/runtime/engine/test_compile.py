@@ -165,3 +165,13 @@ def test_a_target_that_leaves_no_device_is_not_there(monkeypatch: pytest.MonkeyP
         plan_module.make_plan(ov.Core(), make_config(targetDevice="AUTO:-CPU"))
     assert error.value.reason == "DeviceNotFound"
     assert str(error.value) == "AUTO:-CPU leaves no device that is here: OpenVINO sees CPU"
+
+
+@pytest.mark.parametrize("target", ["CPU", "BATCH:CPU(4)", "AUTO:CPU", "MULTI:CPU", "HETERO:CPU"])
+def test_threads_are_free_to_go_where_other_pods_threads_are_not(tmp_path: Path, target: str) -> None:
+    compiled = compile_file(write_adder(tmp_path / "m.xml"), targetDevice=target).compiled
+    try:
+        found = compiled.get_property("DEVICE_PROPERTIES")["CPU"]["ENABLE_CPU_PINNING"]
+    except RuntimeError:
+        found = compiled.get_property("ENABLE_CPU_PINNING")
+    assert found is False
