@@ -75,7 +75,7 @@ class Operator:
         )
         self.queue: Queue[Ref] = Queue(reconciler, workers=settings.workers)
         self.inbox = Inbox(self.cluster, self.queue, self.reports, self.metrics)
-        self.watches = Watches(self.inbox.receive, settings.namespaces)
+        self.watches = Watches(self.inbox.receive, self.inbox.gap.set, settings.namespaces)
         self.synced = False
         self.port = 0
         """Of the probes, once they listen."""

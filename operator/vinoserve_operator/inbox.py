@@ -28,13 +28,11 @@ class Inbox:
         self._reports = reports
         self._metrics = metrics
         self.gap = asyncio.Event()
-        """A watch has begun anew: only lists can tell what was deleted meanwhile, of that kind and of those it left empty."""
+        """A watch has begun anew: only lists can tell what has changed, and what was deleted, meanwhile."""
 
-    def receive(self, kind: Kind, type_: str | None, found: Object) -> None:
-        """An event of kopf's; None as its type means that it has listed the kind."""
+    def receive(self, kind: Kind, type_: str, found: Object) -> None:
+        """An event of a watch."""
         self._metrics.watch_events.labels(kind.name).inc()
-        if type_ is None:
-            self.gap.set()
         before = self._cluster.get(make_ref(kind, found))
         if type_ == "DELETED":
             if self._cluster.drop(kind, found):

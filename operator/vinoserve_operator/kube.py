@@ -23,7 +23,7 @@ _TIMEOUT_SECONDS: Final = 4.0
 """Of a write: shorter than what is left of a Lease that may just still be used."""
 
 _LIST_TIMEOUT_SECONDS: Final = 60.0
-_CHUNK: Final = 500
+_CHUNK: Final = 250
 _CONNECTIONS: Final = 64
 _MOST_WARNINGS: Final = 50
 

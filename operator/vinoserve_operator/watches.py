@@ -8,11 +8,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import kopf
 import structlog
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from vinoserve_operator.handlers import Sink, make_registry
 from vinoserve_operator.kinds import WATCHED, Kind, Object
@@ -27,12 +28,20 @@ _CLOSING_STEPS: Final = 10
 log = structlog.get_logger()
 
 
+class _NoMemories(ResourceMemories):
+    """For kinds of handlers that we don't have, kopf keeps a kilobyte for each object that it has seen."""
+
+    async def recall(self, raw_body: kopf.RawBody, **kwargs: Any) -> ResourceMemory:
+        return await super().recall(raw_body, **{**kwargs, "ephemeral": True})
+
+
 class Watches:
     """Brings every event of every kind to a sink."""
 
-    def __init__(self, sink: Sink, namespaces: Collection[str]) -> None:
-        """`sink` is called in the loop in which `run` runs; no `namespaces`: all of them."""
+    def __init__(self, sink: Sink, listed: Callable[[], None], namespaces: Collection[str]) -> None:
+        """`sink`, and `listed` where a watch begins anew, are called in the loop in which `run` runs; no `namespaces`: all."""
         self._sink = sink
+        self._listed = listed
         self._namespaces = namespaces
         self.pulse = 0.0
         """`time.monotonic()` of when the thread was last heard of, or is waited for; 0 before."""
@@ -47,9 +56,9 @@ class Watches:
         """Until `stop` is set."""
         home = asyncio.get_running_loop()
 
-        waiting: deque[tuple[Kind, str | None, Object]] = deque()
+        waiting: deque[tuple[Kind, str, Object]] = deque()
 
-        def deliver(kind: Kind, type_: str | None, found: Object) -> None:
+        def deliver(kind: Kind, type_: str, found: Object) -> None:
             waiting.append((kind, type_, found))
             if len(waiting) == 1:  # waking the other thread costs more than what it then does
                 home.call_soon_threadsafe(receive)
@@ -58,6 +67,9 @@ class Watches:
             while waiting:
                 home.call_soon(self._receive, *waiting.popleft())
 
+        def tell_listed() -> None:
+            home.call_soon_threadsafe(self._listed)
+
         def beat() -> None:
             home.call_soon_threadsafe(self._beat)
 
@@ -65,7 +77,9 @@ class Watches:
         backoff, failures = Backoff(), 0
         while not stop.is_set():
             end: asyncio.Future[Callable[[], None]] = home.create_future()
-            thread = asyncio.create_task(asyncio.to_thread(_run, deliver, beat, self._namespaces, end))
+            thread = asyncio.create_task(
+                asyncio.to_thread(_run, deliver, tell_listed, beat, self._namespaces, end)
+            )
             self._beat()
             self.starts += 1
             self.heard = dict.fromkeys(WATCHED, self.pulse) | self.heard
@@ -83,13 +97,14 @@ class Watches:
     def _beat(self) -> None:
         self.pulse = time.monotonic()
 
-    def _receive(self, kind: Kind, type_: str | None, found: Object) -> None:
+    def _receive(self, kind: Kind, type_: str, found: Object) -> None:
         self.heard[kind] = time.monotonic()
         self._sink(kind, type_, found)
 
 
 def _run(
     sink: Sink,
+    listed: Callable[[], None],
     beat: Callable[[], None],
     namespaces: Collection[str],
     end: asyncio.Future[Callable[[], None]],
@@ -110,7 +125,8 @@ def _run(
         pulse = loop.create_task(_pulse(beat))
         end.get_loop().call_soon_threadsafe(end.set_result, stop)
         tasks = await kopf.spawn_tasks(
-            registry=make_registry(sink, sessions),
+            registry=make_registry(sink, listed, sessions),
+            memories=_NoMemories(),
             standalone=True,
             clusterwide=not namespaces,
             namespaces=namespaces,

@@ -13,6 +13,7 @@ from tests.operator.fakes.running import (
     condition,
     edit,
     eventually,
+    is_ready,
     is_ready_now,
     make_class,
     make_service,
@@ -100,7 +101,7 @@ async def test_an_edit_made_while_the_status_is_written_is_seen(api: ApiServer, 
     await settle(operator, api)
     api.faults.refuse = edit_once
     api.put({**make_service(), "status": {}})
-    await eventually(lambda: api.silent and is_ready_now(api), api)
+    await eventually(lambda: api.silent and is_ready(api), api)
     await settle(operator, api)
     api.silent = False
     async with api.changed:

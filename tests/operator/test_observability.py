@@ -115,7 +115,7 @@ def lines(operator: Running) -> Iterator[list[Object]]:
 
 
 def make_health(queue: Queue[Ref], now: list[float], watches: Watches | None = None) -> Health:
-    return Health(queue, watches or Watches(lambda *_: None, ()), lambda: now[0])
+    return Health(queue, watches or Watches(lambda *_: None, lambda: None, ()), lambda: now[0])
 
 
 async def test_a_queue_that_gets_nothing_done_is_stuck_and_an_idle_one_is_not() -> None:

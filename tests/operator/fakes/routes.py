@@ -73,13 +73,21 @@ _EVENT_FIELDS = {
 }
 
 
+#: Of every kind.
+_FIELDS = {
+    "metadata.name": lambda found: found["metadata"]["name"],
+    "metadata.namespace": lambda found: found["metadata"].get("namespace", ""),
+}
+
+
 def selects_fields(selector: str, kind: Kind, found: Object) -> bool:
     """Raises ApiError for fields that the API server knows no index of."""
     for part in filter(None, selector.split(",")):
         name, _, value = part.partition("=")
-        if kind is not EVENT or name not in _EVENT_FIELDS:
+        fields = _FIELDS | (_EVENT_FIELDS if kind is EVENT else {})
+        if name not in fields:
             raise ApiError(400, f"field label not supported: {name}")
-        if _EVENT_FIELDS[name](found) != value:
+        if fields[name](found) != value:
             return False
     return True
 
