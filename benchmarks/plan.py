@@ -36,8 +36,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
+    """`tail_rounds`: at half load; a p99 takes more rounds than a median does."""
+
     stages: tuple[Stage, ...]
     rounds: int
+    tail_rounds: int
 
 
 ALL = tuple(Variant(name) for name in (VINOSERVE, TRITON, KSERVE, MLSERVER))
@@ -84,7 +87,7 @@ def make_plan(*, own: bool) -> Plan:
         seconds=2,
         inferences=(("sync", 1), ("sync", 32)),
     )
-    return Plan((tiny, *([make_own_stage(2)] if own else []), resnet, mlp), 3)
+    return Plan((tiny, *([make_own_stage(2)] if own else []), resnet, mlp), 3, 7)
 
 
 def make_smoke_plan(*, own: bool) -> Plan:
@@ -108,7 +111,7 @@ def make_smoke_plan(*, own: bool) -> Plan:
         seconds=1,
         inferences=(("sync", 32),),
     )
-    return Plan((tiny, *([make_own_stage(1)] if own else []), mlp), 1)
+    return Plan((tiny, *([make_own_stage(1)] if own else []), mlp), 1, 1)
 
 
 def make_own_stage(seconds: float) -> Stage:

@@ -112,12 +112,20 @@ class Machine(Kept):
     client_cores: str
 
 
+class Stalls(Kept):
+    """For how much of the time processes that did nothing else were kept from running, and for how long at the longest."""
+
+    share: float
+    longest_ms: float
+
+
 class Results(KeptFile):
-    """One run. `absent`: server to why it, or a part of it, was not measured."""
+    """One run. `absent`: server to why it, or a part of it, was not measured; `stalls`: the machine's own, before each model."""
 
     taken: str
     minutes: float
     machine: Machine
+    stalls: tuple[Stalls, ...]
     versions: Mapping[str, str]
     absent: Mapping[str, str]
     cells: tuple[Cell, ...]

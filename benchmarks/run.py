@@ -21,8 +21,9 @@ from benchmarks.payloads import Protocol, make_payload
 from benchmarks.plan import HALF, Plan, Stage, Variant
 from benchmarks.process import Group, ServerError, running, wait_until
 from benchmarks.programs import Programs
-from benchmarks.results import Cell, Inference, Load, Memory, Results, Round, Start
+from benchmarks.results import Cell, Inference, Load, Memory, Results, Round, Stalls, Start
 from benchmarks.servers import SERVED, SERVERS, VINOSERVE, Server, Setup, make_peer_env, serving
+from benchmarks.stalls import measure_stalls
 from tools.toolbox.errors import ToolError
 from tools.toolbox.progress import say, show_time
 
@@ -50,6 +51,7 @@ class Run:
     folder: Path
     started: float = field(default_factory=time.monotonic)
     absent: dict[str, str] = field(default_factory=dict)
+    stalls: list[Stalls] = field(default_factory=list)
     rounds: dict[tuple[str, str, Load, int], list[Round]] = field(default_factory=dict)
     inferences: dict[tuple[str, str, int], list[tuple[float, float]]] = field(default_factory=dict)
     starts: dict[tuple[str, str, bool], list[float]] = field(default_factory=dict)
@@ -92,6 +94,7 @@ class Run:
             taken=dt.datetime.now(dt.UTC).date().isoformat(),
             minutes=round((time.monotonic() - self.started) / 60, 1),
             machine=describe_machine(self.server_cores, self.client_cores),
+            stalls=tuple(self.stalls),
             versions=find_versions(self.programs),
             absent=self.absent,
             cells=tuple(cells),
@@ -133,6 +136,7 @@ def install(run: Run, server: Server) -> bool:
 
 def run_stage(run: Run, stage: Stage) -> None:
     model = run.models[stage.model]
+    run.stalls.append(measure_stalls(run.server_cores, stage.seconds))
     with contextlib.ExitStack() as stack:
         targets = list(Bench(run, stage, model, stack).start())
         for number in range(run.plan.rounds):
@@ -145,7 +149,7 @@ def run_stage(run: Run, stage: Stage) -> None:
             for share in stage.shares:
                 run.say(f"{stage.model}: {base.protocol} at {share:.0%} of each server's own throughput")
                 load = base.model_copy(update={"share": share})
-                for _ in range(run.plan.rounds if share == HALF else 1):
+                for _ in range(run.plan.tail_rounds if share == HALF else 1):
                     for target in targets:
                         if most := find_most(run, stage, targets, target, base):
                             take(run, target, model, load, seconds=stage.seconds, rate=most * share)

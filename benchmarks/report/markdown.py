@@ -8,7 +8,7 @@ from benchmarks.goals import make_goals
 from benchmarks.plan import GRPC_16, JSON_16, REST_16
 from benchmarks.report.cluster import make_cluster_part
 from benchmarks.report.tables import NONE, make_table, show_figure, show_number, show_ratio
-from benchmarks.results import Results
+from benchmarks.results import Results, Stalls
 from benchmarks.run import BARE
 from benchmarks.servers import VINOSERVE
 
@@ -89,6 +89,15 @@ def make_tiny_part(figures: Figures, pictures: Sequence[str]) -> Iterator[str]:
     yield make_table(["protocol, requests at a time", *order(figures.servers("tiny"))], rows)
 
 
+def show_stalls(stalls: Sequence[Stalls]) -> str:
+    most, longest = max(one.share for one in stalls), max(one.longest_ms for one in stalls)
+    return (
+        f"Before each model, while nothing was measured, a process on each of the servers' cores did nothing but look at the clock. It was "
+        f"kept from that for up to {show_number(most * 100)}% of the time, at the longest for {show_number(longest)} ms at once: what comes at "
+        f"such a moment waits, whatever the server."
+    )
+
+
 def make_rates_table(figures: Figures, model: str) -> str:
     servers = order(figures.servers(model))
     rows = [
@@ -117,6 +126,7 @@ def make_rates_part(figures: Figures, pictures: Sequence[str]) -> Iterator[str]:
         "answered at least 97% of what was due in time, in most rounds. The bare loop is at vinoserve's rates: its percentiles are the "
         "client's and the machine's own, and where client and servers share the cores, so are the others' in part."
     )
+    yield show_stalls(figures.results.stalls)
     yield from show_picture("latency-rest", "Latency against rate, REST", pictures)
     yield from show_picture("latency-grpc", "Latency against rate, gRPC", pictures)
     rows = []

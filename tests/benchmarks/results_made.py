@@ -2,7 +2,7 @@
 
 from benchmarks.cluster.results import ClusterResults, FirstAnswer, Fleet
 from benchmarks.plan import make_plan
-from benchmarks.results import Cell, Inference, Load, Machine, Memory, Results, Round, Start
+from benchmarks.results import Cell, Inference, Load, Machine, Memory, Results, Round, Stalls, Start
 from benchmarks.run import BARE
 from benchmarks.servers import KSERVE, MLSERVER, TRITON, VINOSERVE
 
@@ -102,6 +102,7 @@ def make_results(factor: float = 1.0) -> Results:
         taken="2026-01-02",
         minutes=15.5,
         machine=MACHINE,
+        stalls=(Stalls(share=0.001, longest_ms=0.8), Stalls(share=0.0125, longest_ms=3.1)),
         versions={"vinoserve": "1.2.3", "OpenVINO": "2026.4.1"},
         absent={"MLServer's start with resnet": "ended with 1"},
         cells=tuple(make_cells(factor)),

@@ -17,6 +17,7 @@ from benchmarks.programs import build_programs
 from benchmarks.results import Load, Results
 from benchmarks.run import BARE, run_plan
 from benchmarks.servers import SERVERS, VINOSERVE, Server, Setup, make_triton_config, serving
+from benchmarks.stalls import look
 from tests.models import write_adder
 from tools.toolbox.errors import ToolError
 
@@ -74,6 +75,18 @@ def test_starts_memory_and_processor_time_are_measured(smoke: Results) -> None:
     closed = [one for c in smoke.cells if c.load.share is None for one in c.rounds]
     assert all(one.cpu_seconds is not None for one in closed)
     assert any(one.cpu_seconds for one in closed)
+
+
+def test_what_the_machine_takes_is_measured_before_each_model(smoke: Results) -> None:
+    assert len(smoke.stalls) == len({cell.model for cell in smoke.cells})
+    assert all(0 <= one.share < 1 and one.longest_ms < 1000 for one in smoke.stalls)
+
+
+def test_a_clock_that_jumps_is_a_stall() -> None:
+    clock = iter([0, 0.0001, 0.0002, 0.0102, 0.0103, 0.0153, 1.0153])
+    assert look(1, lambda: next(clock)) == pytest.approx((1.015, 1.0))
+    steady = (tick / 10_000 for tick in range(20_000))
+    assert look(1, lambda: next(steady)) == (0, 0)
 
 
 def test_the_machine_is_told_and_nobody_s_name(smoke: Results) -> None:
