@@ -17,7 +17,9 @@ from tests.operator.fakes.api_server import ApiError, ApiServer
 from tests.operator.fakes.running import (
     Running,
     condition,
+    edit,
     eventually,
+    is_ready_now,
     make_service,
     run_operator,
     settle,
@@ -145,6 +147,26 @@ async def test_a_queue_that_gets_nothing_done_is_stuck_and_an_idle_one_is_not() 
     await done.wait()
     assert health.find_trouble() is None
     task.cancel()
+
+
+async def test_what_was_there_at_the_start_is_no_event(
+    api: ApiServer, workloads: Workloads, kubeconfig: Path
+) -> None:
+    names = [f"s{number}" for number in range(3)]
+    for name in names:
+        api.put(make_service(name))
+    async with run_operator(workloads) as first:
+        await eventually(lambda: all(is_ready_now(api, name) for name in names), api)
+        await settle(first, api)
+    async with run_operator(workloads) as second:
+
+        def count(kind: str) -> float | None:
+            registry = second.operator.metrics.registry
+            return registry.get_sample_value("vinoserve_operator_watch_events_total", {"kind": kind})
+
+        edit(api, "s0", replicas=2)
+        await eventually(lambda: is_ready_now(api, "s0") and count("InferenceService"), api)
+        assert not count("ConfigMap")  # the watches are there, and none of the three has changed
 
 
 async def test_a_thread_of_the_watches_that_hangs_is_noticed(
