@@ -85,9 +85,9 @@ _SETTABLE: Final = (
     _bool(
         "ENABLE_CPU_PINNING",
         "CG",
-        "false; without vinoserve, CPU: true",
-        "Pin threads to cores: for a pod that has cores to itself, as under the kubelet's static CPU policy. Elsewhere the threads "
-        "of several pods are pinned to the same ones.",
+        "CPU: true, GPU: false",
+        "Pin threads to cores. vinoserve tells the CPU false where this isn't set: several pods' threads would be pinned to the same "
+        "cores. True is for a pod that has cores to itself, as under the kubelet's static CPU policy.",
     ),
     _bool("ENABLE_CPU_RESERVATION", "CG", "false", "Keep the cores for this model: no other in the process gets them."),
     _bool("ENABLE_HYPER_THREADING", "C", "true", "Use both threads of a core."),

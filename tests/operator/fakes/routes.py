@@ -73,11 +73,8 @@ _EVENT_FIELDS = {
 }
 
 
-#: Of every kind.
-_FIELDS = {
-    "metadata.name": lambda found: found["metadata"]["name"],
-    "metadata.namespace": lambda found: found["metadata"].get("namespace", ""),
-}
+#: Of every kind, as far as they are asked for.
+_FIELDS = {"metadata.name": lambda found: found["metadata"]["name"]}
 
 
 def selects_fields(selector: str, kind: Kind, found: Object) -> bool:
