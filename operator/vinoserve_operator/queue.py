@@ -2,7 +2,7 @@
 
 A key that is added while it waits is there already; one that is added while it is worked on, or right after, is looked at once
 more a moment later (level-triggered: what matters is the state, not the event). Failing keys are tried again with exponential
-backoff and full jitter; meanwhile events about them change nothing, so that neither an API server in trouble nor an
+backoff and jitter; meanwhile events about them change nothing, so that neither an API server in trouble nor an
 object that always fails is hammered.
 """
 
@@ -18,12 +18,14 @@ KeyT = TypeVar("KeyT", bound=Hashable)
 
 _FIRST_SECONDS: Final = 0.5
 _GROWTH: Final = 2.2
-_LONGEST_SECONDS: Final = 60.0
+_LONGEST_SECONDS: Final = 25.0
+"""Soon enough after an API server is well again; that it isn't hammered before is seen over a minute."""
+
 _PAUSE_SECONDS: Final = 0.2
 """Between two looks at a key. A pod's start is told by many events at once: so they are one look, and one write."""
 
-_JITTER_FLOOR: Final = 0.05
-"""Of the span: a try right after the last would tell nothing new."""
+_JITTER_FLOOR: Final = 0.5
+"""Of the span: so bad luck with some draws doesn't make many tries of few."""
 
 
 @dataclass

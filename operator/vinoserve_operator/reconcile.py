@@ -332,7 +332,10 @@ class Reconciler:
         named = [Ref(kind, ref.namespace, ref.name) for kind in (INFERENCE_SERVICE, *CHILDREN)]
         extras = [make_ref(kind, extra) for kind in EXTRAS for extra in self._cluster.gather_owned(kind, ref)]
         for child in (*named, *extras):
-            fresh = await self._kube.get(*child)
+            try:
+                fresh = await self._kube.get(*child)
+            except RetryableError:
+                continue  # the next attempt conflicts again if that one was it
             known = self._cluster.get(child)
             if fresh is not None:
                 self._cluster.put(child.kind, fresh)

@@ -50,6 +50,9 @@ class ApiServer:
         self.silent = False
         """True: watch streams stay open and tell nothing, not even bookmarks."""
 
+        self._pages: dict[str, tuple[list[Object], int]] = {}
+        """What is left of a list, as it was when it began, by continue token."""
+
         self.writers: list[str] = []
         """The tokens of those that made `writes`."""
 
@@ -266,23 +269,27 @@ class ApiServer:
 
     def _list(self, request: web.Request, kind: Kind, namespace: str) -> Object:
         selector, fields = request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
-        found = [
-            o
-            for o in self.gather(kind)
-            if namespace in ("", o["metadata"].get("namespace", ""))
-            and selects(selector, o)
-            and selects_fields(fields, kind, o)
-        ]
-        start, limit = (
-            int(request.query.get("continue", 0)),
-            int(request.query.get("limit", 0) or len(found) or 1),
-        )
-        page = found[start : start + limit]
-        more = {"continue": str(start + limit)} if start + limit < len(found) else {}
+        limit = int(request.query.get("limit", 0))
+        if "continue" in request.query:
+            found, version = self._pages[request.query["continue"]]
+        else:
+            version = self.version
+            found = [
+                o
+                for o in self.gather(kind)
+                if namespace in ("", o["metadata"].get("namespace", ""))
+                and selects(selector, o)
+                and selects_fields(fields, kind, o)
+            ]
+        page, rest = (found[:limit], found[limit:]) if limit else (found, [])
+        more = {}
+        if rest:
+            more["continue"] = f"{version}-{len(self._pages)}"
+            self._pages[more["continue"]] = rest, version
         return {
             "apiVersion": kind.api_version,
             "kind": f"{kind.name}List",
-            "metadata": {"resourceVersion": str(self.version), **more},
+            "metadata": {"resourceVersion": str(version), **more},
             "items": [{k: v for k, v in item.items() if k not in ("apiVersion", "kind")} for item in page],
         }
 

@@ -65,8 +65,8 @@ async def test_7_storms_of_errors_lose_nothing(
     async with run_operator(workloads) as operator:
         for name in names:
             api.put(make_service(name))
-        await eventually(lambda: all(is_ready(api, name) for name in names), api, 240)
-        await settle(operator, api)
+        await eventually(lambda: all(is_ready(api, name) for name in names), api, 600)
+        await settle(operator, api, 180)
     for kind in CHILDREN:
         assert sorted(found["metadata"]["name"] for found in api.gather(kind)) == names
 
@@ -100,14 +100,14 @@ async def test_8_an_api_server_that_always_fails_is_not_hammered(
 
 
 def test_8_ten_tries_a_minute_are_the_rule_whatever_is_drawn() -> None:
-    def count(seed: int) -> int:
+    def draw(seed: int) -> list[float]:
         backoff = Backoff(random.Random(seed))
-        delays = itertools.accumulate(backoff.delay(failures) for failures in itertools.count(1))
-        return 1 + sum(1 for _ in itertools.takewhile(lambda at: at < 60, delays))
+        return [backoff.delay(failures) for failures in range(1, 30)]
 
-    counts = sorted(count(seed) for seed in range(1000))
-    assert counts[500] <= 8
-    assert counts[989] <= 10
+    for delays in map(draw, range(1000)):
+        tries = 1 + sum(at < 60 for at in itertools.accumulate(delays))
+        assert tries <= 10
+        assert max(delays) < 30  # so much later than its server is a service well again
 
 
 async def test_9_after_a_410_the_next_change_is_seen_at_once(
