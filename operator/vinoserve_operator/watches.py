@@ -8,14 +8,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import kopf
 import structlog
-from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
-from vinoserve_operator.handlers import Sink, make_registry
+from vinoserve_operator.handlers import Sink, make_registry, make_settings, watch
 from vinoserve_operator.kinds import WATCHED, Kind, Object
 from vinoserve_operator.queue import Backoff
 
@@ -26,13 +25,6 @@ _CLOSING_STEPS: Final = 10
 """Turns of the loop in which closed connections let go of their sockets."""
 
 log = structlog.get_logger()
-
-
-class _NoMemories(ResourceMemories):
-    """For kinds of handlers that we don't have, kopf keeps a kilobyte for each object that it has seen."""
-
-    async def recall(self, raw_body: kopf.RawBody, **kwargs: Any) -> ResourceMemory:
-        return await super().recall(raw_body, **{**kwargs, "ephemeral": True})
 
 
 class Watches:
@@ -124,14 +116,20 @@ def _run(
 
         pulse = loop.create_task(_pulse(beat))
         end.get_loop().call_soon_threadsafe(end.set_result, stop)
-        tasks = await kopf.spawn_tasks(
-            registry=make_registry(sink, listed, sessions),
-            memories=_NoMemories(),
+        settings = make_settings()
+        around = await kopf.spawn_tasks(
+            registry=make_registry(sessions),
+            settings=settings,
             standalone=True,
-            clusterwide=not namespaces,
-            namespaces=namespaces,
+            clusterwide=True,
             stop_flag=flag,
         )
+        watches = [
+            loop.create_task(watch(kind, namespace, settings, sink, listed))
+            for kind in WATCHED
+            for namespace in (namespaces if kind.namespaced else ()) or (None,)
+        ]
+        tasks = (*around, *watches)
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in (*tasks, pulse):
             task.cancel()
