@@ -138,7 +138,7 @@ def is_node_ready(node: Object) -> bool:
 
 def _trim(kind: Kind, found: Object) -> Object:
     """Without what is of no interest: the caches of a large cluster shall fit into a small pod."""
-    metadata = {k: v for k, v in found["metadata"].items() if k != "managedFields"}
+    metadata = _drop(found["metadata"], "managedFields", "generateName")
     if kind is NODE:
         status = found.get("status") or {}
         extended = {
@@ -157,7 +157,7 @@ def _trim(kind: Kind, found: Object) -> Object:
         return {
             "metadata": metadata,
             "spec": _trim_pod_spec(found.get("spec") or {}),
-            "status": found.get("status"),
+            "status": _trim_pod_status(found.get("status") or {}),
         }
     return {**found, "metadata": metadata}
 
@@ -175,6 +175,20 @@ def _trim_pod_spec(spec: Object) -> Object:
         "securityContext": {"supplementalGroups": groups or []},
         "containers": [{"resources": {"requests": requests}} for requests in held if requests],
     }
+
+
+def _trim_pod_status(status: Object) -> Object:
+    """Without what differs from pod to pod and says nothing of how it is."""
+    kept = _drop(status, "hostIP", "hostIPs", "podIPs", "qosClass")
+    for containers in ("initContainerStatuses", "containerStatuses"):
+        if containers in kept:
+            unread = ("image", "imageID", "resources", "allocatedResources", "volumeMounts", "user")
+            kept[containers] = [_drop(container, *unread) for container in kept[containers]]
+    return kept
+
+
+def _drop(fields: Object, *names: str) -> Object:
+    return {name: value for name, value in fields.items() if name not in names}
 
 
 def _essence(kind: Kind, kept: Object) -> object:

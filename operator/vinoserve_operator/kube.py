@@ -154,17 +154,18 @@ class Kube:
         timeout: float = _TIMEOUT_SECONDS,  # noqa: ASYNC109  # aiohttp's, which also ends the connection
     ) -> Object:
         headers = {"Accept": _JSON, "Content-Type": content_type}
-        request = await self.client.param_serialize(
+        _, url, headers, *_ = await self.client.param_serialize(
             method,
             path,
             query_params=list(query.items()),
             header_params=headers,
-            body=body,
             auth_settings=["BearerToken"],
         )
         code = "none"
         try:
-            response = await self.client.call_api(*request, _request_timeout=aiohttp.ClientTimeout(timeout))
+            response = await self.client.call_api(
+                method, url, headers, body, _request_timeout=aiohttp.ClientTimeout(timeout)
+            )
             data = await response.read()  # type: ignore[no-untyped-call]
             code = str(response.status)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -83,7 +83,7 @@ def holds(wanted: Any, present: Any) -> bool:
     """Whether all that is wanted is there: the API server fills in defaults, drops what is empty, and writes quantities its own way."""
     if isinstance(wanted, dict):
         fields = present if isinstance(present, dict) else {}
-        return all(holds(value, fields.get(key)) for key, value in wanted.items())
+        return all(value == fields.get(key) or holds(value, fields.get(key)) for key, value in wanted.items())
     if isinstance(wanted, list):
         return _holds_list(wanted, present if isinstance(present, list) else [])
     if wanted == present or (wanted in ("", None, False) and present is None):

@@ -32,9 +32,9 @@ Fetch = Callable[[str], Awaitable[bytes]]
 """The body of a URL; raises what it likes."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Entry:
-    """Of one server process, which `process` identifies."""
+    """Of one server process, which `process` identifies. There are thousands: nothing is kept that only a poll needs."""
 
     pod: Object
     process: str
@@ -43,10 +43,11 @@ class _Entry:
 
     unreachable: str | None = None
     failures: int = 0
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    """It has answered, or not even when it was asked again."""
+    asked: asyncio.Event | None = field(default_factory=asyncio.Event)
+    """None once it has answered, or not even when it was asked again; set then."""
 
     task: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
 
     @property
     def report(self) -> RuntimeReport | None:
@@ -74,7 +75,7 @@ class Reports:
             self._start(ref, _Entry(pod, process))
         elif PodView(entry.pod).ready != PodView(pod).ready:
             self._cancel(entry)
-            entry.asked = asyncio.Event()
+            entry.asked = entry.asked or asyncio.Event()
             self._start(ref, entry)
         if process is not None:
             self._entries[ref].pod = pod
@@ -83,7 +84,7 @@ class Reports:
         entry = self._entries.pop(make_ref(POD, pod), None)
         if entry:
             self._cancel(entry)
-            entry.asked.set()
+            _end_waiting(entry)
 
     async def view(self, pod: Object) -> PodView:
         """The pod with what it last said; waits for the first answer of a ready one, so that nothing is said too early."""
@@ -91,7 +92,7 @@ class Reports:
         entry = self._entries.get(make_ref(POD, pod))
         if entry is None:
             return PodView(pod)
-        if PodView(pod).ready:
+        if PodView(pod).ready and entry.asked:
             await entry.asked.wait()
         return PodView(pod, entry.report, entry.unreachable)
 
@@ -104,24 +105,30 @@ class Reports:
 
     def _start(self, ref: Ref, entry: _Entry) -> None:
         self._entries[ref] = entry
-        entry.task = asyncio.create_task(self._poll(entry), name=f"report of {ref}")
+        self._begin(entry)
+
+    def _begin(self, entry: _Entry) -> None:
+        entry.timer = None
+        entry.task = asyncio.create_task(self._poll(entry), name=f"report of {entry.process}")
 
     @staticmethod
     def _cancel(entry: _Entry) -> None:
         if entry.task:
             entry.task.cancel()
-            entry.task = None
+        if entry.timer:
+            entry.timer.cancel()
+        entry.task = entry.timer = None
 
     async def _poll(self, entry: _Entry) -> None:
-        while True:
-            body, unreachable = entry.body, entry.unreachable
-            await self._ask(entry)
-            if entry.failures == 1 and not entry.asked.is_set():
-                await self._ask(entry)  # an operator that has just started has thousands to ask
-            entry.asked.set()
-            if entry.unreachable != unreachable or not _is_alike(entry.body, body):
-                self._changed(entry.pod)
-            await asyncio.sleep(self._pause(entry))
+        body, unreachable = entry.body, entry.unreachable
+        await self._ask(entry)
+        if entry.failures == 1 and entry.asked:
+            await self._ask(entry)  # an operator that has just started has thousands to ask
+        _end_waiting(entry)
+        if entry.unreachable != unreachable or not _is_alike(entry.body, body):
+            self._changed(entry.pod)
+        entry.task = None
+        entry.timer = asyncio.get_running_loop().call_later(self._pause(entry), self._begin, entry)
 
     async def _ask(self, entry: _Entry) -> None:
         url = _make_url(entry.pod)
@@ -169,6 +176,12 @@ class HttpFetch:
                 if len(body) > _MOST_BYTES:
                     raise ValueError(f"a report of more than {_MOST_BYTES} bytes")
             return bytes(body)
+
+
+def _end_waiting(entry: _Entry) -> None:
+    if entry.asked:
+        entry.asked.set()
+    entry.asked = None
 
 
 def _find_process(pod: Object) -> str | None:

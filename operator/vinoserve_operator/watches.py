@@ -14,9 +14,9 @@ import aiohttp
 import kopf
 import structlog
 
-from vinoserve_operator.handlers import Sink, make_registry, make_settings, watch
 from vinoserve_operator.kinds import WATCHED, Kind, Object
 from vinoserve_operator.queue import Backoff
+from vinoserve_operator.streams import Sink, make_registry, make_settings, watch
 
 _GRACE_SECONDS: Final = 2.0
 _CANCELLATIONS: Final = 10

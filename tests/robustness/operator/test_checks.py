@@ -27,7 +27,7 @@ from tests.operator.fakes.running import (
     settle,
 )
 from tests.operator.fakes.workloads import Workloads
-from vinoserve_operator import handlers
+from vinoserve_operator import streams
 from vinoserve_operator.kinds import CHILDREN, DEPLOYMENT, INFERENCE_SERVICE, POD, SERVICE, Kind
 from vinoserve_operator.queue import Backoff
 
@@ -126,7 +126,7 @@ async def test_10_a_watch_that_falls_silent_is_given_up(
 ) -> None:
     """The streams stay open and tell nothing; no resync comes to help."""
     if not SOAK:
-        monkeypatch.setattr(handlers, "_SILENCE_SECONDS", 3.0)
+        monkeypatch.setattr(streams, "_SILENCE_SECONDS", 3.0)
     async with run_settled(workloads, api) as operator:
         api.silent = True
         edit(api, replicas=2)

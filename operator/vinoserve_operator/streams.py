@@ -46,7 +46,7 @@ async def watch(
     """For ever, where kopf runs; `listed` is called when a watch is about to begin anew.
 
     Right from kopf's stream, without a task, a queue and loggers for each object: for handlers that we don't have, these
-    cost four times what the stream itself costs.
+    cost more than the stream itself.
     """
     resource = Resource(kind.group, kind.version, kind.plural, namespaced=kind.namespaced)
     where = NamespaceName(namespace) if namespace else None
