@@ -4,6 +4,7 @@ A report outlives a failed poll: what a process runs on is settled once it has s
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ _BUSY_PER_SECOND: Final = 100.0
 """Polls at most, however many pods there are: the more, the longer each one's turn takes to come again."""
 
 _JITTER: Final = 0.25
+_PATIENT_SECONDS: Final = 10.0
+"""Polls after a longer pause begin at whole seconds, several at once: waking up for each costs more than asking."""
+
 _PARALLEL: Final = 64
 _MOST_BYTES: Final = 1 << 20
 
@@ -128,7 +132,9 @@ class Reports:
         if entry.unreachable != unreachable or not _is_alike(entry.body, body):
             self._changed(entry.pod)
         entry.task = None
-        entry.timer = asyncio.get_running_loop().call_later(self._pause(entry), self._begin, entry)
+        loop, pause = asyncio.get_running_loop(), self._pause(entry)
+        due = loop.time() + pause
+        entry.timer = loop.call_at(math.ceil(due) if pause > _PATIENT_SECONDS else due, self._begin, entry)
 
     async def _ask(self, entry: _Entry) -> None:
         url = _make_url(entry.pod)
