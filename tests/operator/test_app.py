@@ -330,3 +330,32 @@ async def test_a_class_says_what_the_nodes_offer(api: ApiServer, operator: Runni
     api.put({**node, "status": {"allocatable": {"cpu": "8", "gpu.intel.com/xe": "2"}}})
     await eventually(lambda: class_condition().get("status") == "True", api)
     assert (class_condition()["nodes"], class_condition()["allocatable"]) == (1, 2)
+
+
+async def test_an_operator_of_some_namespaces_watches_those_alone(
+    api: ApiServer, workloads: Workloads, kubeconfig: Path
+) -> None:
+    """Its rights end there: it never asks for what is in all namespaces."""
+    beyond: list[str] = []
+
+    def note(_: str, path: str) -> None:
+        cluster_wide = ("/nodes", "/namespaces", "/acceleratorclasses", "/deviceclasses", "/resourceslices")
+        if "/namespaces/" not in path and not path.endswith(cluster_wide):
+            beyond.append(path)
+
+    def replicas(namespace: str) -> object:
+        return (api.get(DEPLOYMENT, namespace, "resnet") or {"spec": {}})["spec"].get("replicas")
+
+    api.faults.refuse = note
+    for namespace in ("default", "team-a"):
+        api.put({**make_service(), "metadata": {"name": "resnet", "namespace": namespace}})
+    async with run_operator(workloads, namespaces=("team-a", "team-b")) as operator:
+        await eventually(lambda: replicas("team-a") == 1, api)
+        edit(api, replicas=2)
+        found = api.get(INFERENCE_SERVICE, "team-a", "resnet")
+        api.put({**found, "spec": {**found["spec"], "replicas": 2}})
+        api.put({**make_service(), "metadata": {"name": "resnet", "namespace": "team-b"}})
+        await eventually(lambda: (replicas("team-a"), replicas("team-b")) == (2, 1), api)
+        await settle(operator, api)
+    assert beyond == []
+    assert not api.get(INFERENCE_SERVICE, "default", "resnet").get("status")

@@ -206,6 +206,7 @@ class ApiServer:
         if request.method != "GET" and kind.name not in ("Lease", "Event"):
             self.writers.append(request.headers.get("Authorization", "").removeprefix("Bearer "))
         if watching:
+            self.faults.ask(request.method, request.path)
             response = web.StreamResponse(headers={"Content-Type": "application/json"})
             with contextlib.suppress(ConnectionError):  # the watcher has gone
                 await self._watch(request, response, kind, namespace)

@@ -13,7 +13,7 @@ class ApiError(Exception):
 
 @dataclass
 class Faults:
-    """Shares of the requests that are answered with trouble, watches apart."""
+    """What requests are answered with trouble: the shares are of all but watches."""
 
     seed: int = 0
     shares: dict[int, float] = field(default_factory=dict)
@@ -26,10 +26,12 @@ class Faults:
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
 
-    def draw(self, method: str, path: str) -> None:
-        refused = self.refuse(method, path)
-        if refused:
+    def ask(self, method: str, path: str) -> None:
+        if refused := self.refuse(method, path):
             raise refused
+
+    def draw(self, method: str, path: str) -> None:
+        self.ask(method, path)
         drawn = self._random.random()
         for code, share in self.shares.items():
             drawn -= share

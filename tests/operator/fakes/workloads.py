@@ -50,7 +50,12 @@ class Workloads:
         """All pods are of the present template, and the Deployment's status says so."""
         metadata, template = deployment["metadata"], deployment["spec"]["template"]
         selector = deployment["spec"]["selector"]["matchLabels"].items()
-        pods = [p for p in self.api.gather(POD) if selector <= p["metadata"]["labels"].items()]
+        pods = [
+            p
+            for p in self.api.gather(POD)
+            if p["metadata"]["namespace"] == metadata["namespace"]
+            and selector <= p["metadata"]["labels"].items()
+        ]
         for pod in list(pods):
             if pod["metadata"]["template"] != json.dumps(template, sort_keys=True):
                 self.api.delete(POD, metadata["namespace"], pod["metadata"]["name"])
