@@ -182,7 +182,7 @@ def _trim_pod_status(status: Object) -> Object:
     kept = _drop(status, "hostIP", "hostIPs", "podIPs", "qosClass")
     for containers in ("initContainerStatuses", "containerStatuses"):
         if containers in kept:
-            unread = ("image", "imageID", "resources", "allocatedResources", "volumeMounts", "user")
+            unread = ("imageID", "resources", "allocatedResources", "volumeMounts", "user")
             kept[containers] = [_drop(container, *unread) for container in kept[containers]]
     return kept
 

@@ -66,7 +66,7 @@ ALIVE = [
         "image missing",
         fetching(**waiting("ErrImagePull", 'failed to pull "i": not found')),
         "ImagePullFailed",
-        "see that it was pushed",
+        'image i can\'t be pulled: failed to pull "i": not found; see that it was pushed',
     ),
     (
         "image backed off",

@@ -1,6 +1,7 @@
 """What the user is told, for what there is: pods, reports, a Deployment, a previous status."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from tests.operator.fakes.workloads import make_report
 from vinoserve_api.conditions import AcceptedReason, FailureReason
 from vinoserve_api.contract import RuntimeFailure, make_termination_message
 from vinoserve_api.reading import read_service
+from vinoserve_operator.cluster import Cluster
+from vinoserve_operator.kinds import POD
 from vinoserve_operator.status.events import make_events
 from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.service import Acceptance, Look, make_service_status
@@ -65,7 +68,10 @@ def look(
     raw["metadata"].update(uid="u", generation=3)
     raw["status"] = previous or {}
     accepted = acceptance or Acceptance(AcceptedReason.VALID, "the spec is valid", read_service(raw), "new")
-    return Look(raw, accepted, deployment or make_deployment(), pods, now)
+    kept = [
+        replace(view, pod=Cluster().trim(POD, dict(view.pod))) for view in pods
+    ]  # all that the operator knows
+    return Look(raw, accepted, deployment or make_deployment(), kept, now)
 
 
 def tell(one: Look) -> dict[str, tuple[str, str]]:
