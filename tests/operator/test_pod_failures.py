@@ -63,6 +63,12 @@ ALIVE = [
     ),
     ("gated", unscheduled("waiting for gates", "SchedulingGated"), "Pending", "waiting for gates"),
     (
+        "between fetching and serving",
+        serving(**waiting("PodInitializing")),
+        "Pending",
+        "the model is there, and its server is about to start",
+    ),
+    (
         "image missing",
         fetching(**waiting("ErrImagePull", 'failed to pull "i": not found')),
         "ImagePullFailed",

@@ -223,10 +223,12 @@ class PodView:
             or self._diagnose_server(serve)
             or _diagnose_others(status.get("containerStatuses"))
             or self.heard
-            or Diagnosis(ProgressReason.PENDING, self._describe_start())
+            or Diagnosis(ProgressReason.PENDING, self._describe_start(fetch))
         )
 
-    def _describe_start(self) -> str:
+    def _describe_start(self, fetch: Object) -> str:
+        if "terminated" in (fetch.get("state") or {}):
+            return "the model is there, and its server is about to start"
         hint = f"; it needs {' and '.join(self.needs)}" if self.needs else ""
         return "the pod's containers are being made" + hint
 
