@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tools.generate.crd import make_class_schema, make_service_crd, make_service_schema
+from tools.generate.crd import make_class_crd, make_class_schema, make_service_crd, make_service_schema
 from tools.generate.files import make_files
 from tools.generate.schema import at, walk
 from vinoserve_api.properties import BLOCKS, json_schema
@@ -105,12 +105,25 @@ def test_small_enough_for_a_client_side_apply() -> None:
             assert len(yaml.safe_load(text).__repr__().encode()) < 200_000
 
 
-def test_columns() -> None:
-    version = make_service_crd()["spec"]["versions"][0]
-    assert [column["name"].upper() for column in version["additionalPrinterColumns"]] == [
-        "READY", "REASON", "MODEL", "DEVICE", "RUNS-ON", "REPLICAS", "AGE", "URL",
-    ]  # fmt: skip
-    for column in version["additionalPrinterColumns"]:
+@pytest.mark.parametrize(
+    ("crd", "expected"),
+    [
+        (make_service_crd(), "READY REASON MODEL DEVICE RUNS-ON REPLICAS AGE URL"),
+        (make_class_crd(), "DEVICE DEFAULT ACCESS RESOURCE READY REASON NODES ALLOCATABLE ALLOCATED AGE"),
+    ],
+    ids=["service", "class"],
+)
+def test_columns(crd: dict[str, Any], expected: str) -> None:
+    columns = crd["spec"]["versions"][0]["additionalPrinterColumns"]
+    assert [column["name"].upper() for column in columns] == expected.split()
+    for column in columns:
         field = column["jsonPath"].partition("[")[0].lstrip(".")
         if not field.startswith("metadata"):
-            at(SCHEMAS["InferenceService"], field)
+            at(SCHEMAS[crd["spec"]["names"]["kind"]], field)
+
+
+def test_which_class_is_the_default_is_in_a_column_of_its_own() -> None:
+    """Dots in the annotation's name are no steps of the path."""
+    columns = make_class_crd()["spec"]["versions"][0]["additionalPrinterColumns"]
+    (path,) = (column["jsonPath"] for column in columns if column["name"] == "Default")
+    assert path == r".metadata.annotations.vinoserve\.dev/is-default-class"

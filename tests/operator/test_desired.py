@@ -266,7 +266,11 @@ def test_a_class_is_for_the_namespaces_that_it_allows(
     else:
         error = refusal(inventory, targetDevice="GPU", **spec)
         assert error.reason == "NamespaceNotAllowed"
-        assert str(error).startswith("spec.accelerators[0].class:" if named else "spec.accelerators:")
+        assert str(error).startswith(
+            "spec.accelerators[0].class: AcceleratorClass intel-gpu is not for"
+            if named
+            else "spec.accelerators: the default AcceleratorClass intel-gpu is not for"
+        )
 
 
 def test_who_may_not_use_a_class_is_told_who_may_and_what_else_there_is() -> None:

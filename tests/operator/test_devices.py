@@ -102,6 +102,70 @@ def test_too_few_devices_are_refused_with_dra_too() -> None:
         make(make_inventory(make_dra_class()), targetDevice="GPU.1", accelerators=accelerators)
 
 
+NPU = {"deviceType": "NPU", "devicePlugin": {"resourceName": "npu.intel.com/accel"}}
+FIXED = {"model": {"uri": "pvc://models/m.onnx", "inputs": [{"name": "x", "shape": [1, 3]}]}}
+
+
+@pytest.mark.parametrize(
+    ("target", "classes"),
+    [
+        ("GPU", ["gpu"]),
+        ("NPU", ["npu"]),
+        ("BATCH:GPU(4)", ["gpu"]),
+        ("AUTO", ["gpu"]),
+        ("AUTO", ["npu", "gpu"]),
+        ("AUTO:-GPU", ["npu"]),
+        ("AUTO:-GPU.1", ["gpu"]),
+        ("AUTO:GPU,CPU", ["gpu"]),
+        ("HETERO:GPU,NPU,CPU", ["gpu", "npu"]),
+        ("CPU", ["gpu"]),
+        ("AUTO:CPU", ["npu"]),
+    ],
+)
+def test_a_class_of_a_type_that_the_target_may_use_is_taken(target: str, classes: list[str]) -> None:
+    """And any class where the CPU is used alone: its nodes' folder for the compiled cache may be what is wanted."""
+    inventory = make_inventory(make_class("gpu"), make_class("npu", **NPU))
+    named = [{"class": name} for name in classes]
+    pod = pod_of(make(inventory, targetDevice=target, accelerators=named, **FIXED))
+    assert len(pod["containers"][0]["resources"]["limits"]) == len(classes)
+
+
+@pytest.mark.parametrize(
+    ("target", "classes", "told"),
+    [
+        ("NPU", ["gpu"], ["spec.accelerators[0].class: gpu is of type GPU, which targetDevice NPU doesn't use; "]),
+        ("NPU", ["gpu"], ["name a class of type NPU (npu, npu-shared), or change targetDevice"]),
+        ("NPU", ["gpu", "flex"], ["[0].class: gpu is of type GPU", "[1].class: flex is of type GPU"]),
+        ("GPU", ["npu"], ["npu is of type NPU", "name a class of type GPU (flex, gpu)"]),
+        ("GPU", ["gpu", "npu"], ["spec.accelerators[1].class: npu is of type NPU", "use; remove it, or"]),
+        ("BATCH:GPU(4)", ["npu"], ["targetDevice BATCH:GPU(4) doesn't use"]),
+        ("HETERO:GPU.1,CPU", ["npu"], ["name a class of type GPU (flex, gpu)"]),
+        ("MULTI:NPU,CPU", ["gpu"], ["name a class of type NPU"]),
+        ("AUTO:GPU,CPU", ["npu"], ["name a class of type GPU"]),
+        ("AUTO:-GPU", ["gpu"], ["targetDevice AUTO:-GPU doesn't use; name a class of type NPU"]),
+    ],
+)  # fmt: skip
+def test_a_class_of_a_type_that_the_target_does_not_use_is_refused(
+    target: str, classes: list[str], told: list[str]
+) -> None:
+    closed = make_class("npu-closed", allowedNamespaces={"names": ["other"]}, **NPU)
+    gpus, npus = (
+        (make_class("gpu"), make_class("flex")),
+        (make_class("npu", **NPU), make_class("npu-shared", **NPU)),
+    )
+    inventory = make_inventory(*gpus, *npus, closed, namespaces={})
+    with pytest.raises(NotRenderableError) as error:
+        make(inventory, targetDevice=target, accelerators=[{"class": name} for name in classes], **FIXED)
+    assert error.value.reason == "NotRenderable"
+    for part in told:
+        assert part in str(error.value)
+
+
+def test_where_no_class_of_the_type_is_for_the_namespace_it_says_so() -> None:
+    with pytest.raises(NotRenderableError, match=r"type NPU \(there is none for this namespace\), or change"):
+        make(make_inventory(make_class("gpu")), targetDevice="NPU", accelerators=[{"class": "gpu"}], **FIXED)
+
+
 def test_an_extended_resource_of_a_device_class_is_a_resource_as_any() -> None:
     children = make(
         make_inventory(make_class(devicePlugin={"resourceName": "intel.com/gpu"})), targetDevice="GPU"

@@ -6,7 +6,13 @@ from typing import Any, Final
 from tools.generate.schema import Schema, at, in_order, make_schema, walk
 from vinoserve_api.properties import BLOCKS, json_schema
 from vinoserve_api.rules import CLASS_CEL, SERVICE_CEL, CelRule
-from vinoserve_api.v1alpha1 import GROUP, VERSION, AcceleratorClass, InferenceService
+from vinoserve_api.v1alpha1 import (
+    DEFAULT_CLASS_ANNOTATION,
+    GROUP,
+    VERSION,
+    AcceleratorClass,
+    InferenceService,
+)
 
 #: Lists whose items have a key: applied item by item, and none twice. The other lists are replaced as a whole.
 _KEYED: Final[dict[str, list[str]]] = {
@@ -28,6 +34,8 @@ _SETS: Final = (
     "spec.renderGroups",
     "spec.allowedNamespaces.names",
 )
+#: kubectl takes a dot in a key where it is escaped.
+_DEFAULT_PATH: Final = ".metadata.annotations." + DEFAULT_CLASS_ANNOTATION.replace(".", r"\.")
 
 
 def make_service_crd() -> dict[str, Any]:
@@ -81,6 +89,7 @@ def make_class_crd() -> dict[str, Any]:
         subresources={"status": {}},
         columns=[
             _column("Device", ".spec.deviceType", "OpenVINO's device."),
+            _column("Default", _DEFAULT_PATH, "Whether services that name none get it."),
             _column("Access", ".spec.access", "How pods get it."),
             _column("Resource", ".status.resource", "What pods get the device by."),
             _column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether a node offers it."),

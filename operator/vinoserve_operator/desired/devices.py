@@ -1,11 +1,11 @@
 """How a pod gets at its accelerators: what the AcceleratorClasses of a service mean for its pods."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from vinoserve_api.conditions import AcceptedReason
-from vinoserve_api.device import parse_target
+from vinoserve_api.device import ACCELERATORS, parse_target
 from vinoserve_api.problem import Problem
 from vinoserve_api.v1alpha1 import (
     DEFAULT_CLASS_ANNOTATION,
@@ -80,7 +80,8 @@ def make_device_access(
 
     `known_groups` are the gids that the pods have already: where they are gathered from nodes, they stay, so that a node
     that leaves doesn't roll the pods on the others.
-    Raises NotRenderableError where a class is missing or ambiguous, gives too few units, or contradicts another.
+    Raises NotRenderableError where a class is missing or ambiguous, of a type that the target doesn't use, gives too few
+    units, or contradicts another.
     """
     chosen = _choose(service, inventory)
     _check_units(service, chosen)
@@ -176,6 +177,7 @@ def _choose(service: InferenceService, inventory: Inventory) -> list[tuple[Accel
             (f"{_FIELD}[{i}].class", _find(f"{_FIELD}[{i}].class", r, inventory), r.count)
             for i, r in enumerate(requests)
         ]
+        _check_types(service, chosen, inventory)
     else:
         needed = parse_target(service.spec.target_device).units()
         chosen = [
@@ -195,16 +197,51 @@ def _refuse_namespace(
     path: str, accelerator: AcceleratorClass, service: InferenceService, inventory: Inventory
 ) -> Problem:
     kind = accelerator.spec.device_type
-    others = [
-        name
-        for name, c in sorted(inventory.classes.items())
-        if c.spec.device_type == kind and inventory.may_use(c, service)
-    ]
+    others = _list_usable({kind}, service, inventory)
     instead = f"name one that is ({', '.join(others)})" if others else f"none of type {kind} is"
+    which = "AcceleratorClass" if service.spec.accelerators is not None else "the default AcceleratorClass"
     return Problem(
         path,
-        f"AcceleratorClass {accelerator.metadata.name} is not for namespace {service.metadata.namespace} but for "
+        f"{which} {accelerator.metadata.name} is not for namespace {service.metadata.namespace} but for "
         f"{describe_allowed(accelerator)}; {instead}, or ask the cluster's admin to add the namespace to its allowedNamespaces",
+    )
+
+
+def _list_usable(kinds: Collection[str], service: InferenceService, inventory: Inventory) -> list[str]:
+    """Names of the classes of these types that the service's namespace may use."""
+    return [
+        name
+        for name, c in sorted(inventory.classes.items())
+        if c.spec.device_type in kinds and inventory.may_use(c, service)
+    ]
+
+
+def _check_types(
+    service: InferenceService, chosen: Sequence[tuple[str, AcceleratorClass, int]], inventory: Inventory
+) -> None:
+    """OpenVINO never uses a device of a type that the target leaves out: the pod would only hold it.
+
+    A target that uses the CPU alone may name any class: some are named for their hostPathCache, not for the device.
+    """
+    target = parse_target(service.spec.target_device)
+    usable = target.candidate_kinds & frozenset(ACCELERATORS)
+    wrong = [(path, c) for path, c, _ in chosen if usable and c.spec.device_type not in usable]
+    if not wrong:
+        return
+    instead = "remove it"
+    if len(wrong) == len(chosen):
+        others = ", ".join(_list_usable(usable, service, inventory)) or "there is none for this namespace"
+        instead = f"name a class of type {' or '.join(sorted(usable))} ({others})"
+    raise NotRenderableError(
+        AcceptedReason.NOT_RENDERABLE,
+        [
+            Problem(
+                path,
+                f"{c.metadata.name} is of type {c.spec.device_type}, which targetDevice "
+                f"{target} doesn't use; {instead}, or change targetDevice",
+            )
+            for path, c in wrong
+        ],
     )
 
 
