@@ -2,12 +2,15 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from vinoserve_api.quantity import quantity_value
 from vinoserve_operator.desired.children import Children
 from vinoserve_operator.desired.names import COMPILED_ANNOTATION, RENDERED_ANNOTATION
 from vinoserve_operator.desired.rendering import annotate
+
+_WHOLE: Final = frozenset({"selector", "matchLabels", "nodeSelector"})
+"""Maps that server-side apply takes as a whole (`x-kubernetes-map-type: atomic`): one label more selects other pods, or none."""
 
 Object = dict[str, Any]
 Key = tuple[str, str]
@@ -79,16 +82,49 @@ def is_settled(wanted: Object, present: Object | None) -> bool:
     return annotations.get(RENDERED_ANNOTATION) == digest and holds(wanted, present)
 
 
+def find_drift(wanted: Object, present: Object) -> str | None:
+    """The first field at which a child that was applied like this differs now; None where it is to be another since.
+
+    Annotations don't count: ours keep notes.
+    """
+    annotations = present["metadata"].get("annotations") or {}
+    if annotations.get(RENDERED_ANNOTATION) != wanted["metadata"]["annotations"][RENDERED_ANNOTATION]:
+        return None
+    metadata = {key: value for key, value in wanted["metadata"].items() if key != "annotations"}
+    return _find_difference({**wanted, "metadata": metadata}, present)
+
+
+def _find_difference(wanted: Object, present: Object) -> str | None:
+    for key, value in wanted.items():
+        there = present.get(key)
+        if not holds({key: value}, {key: there}):
+            inner = (
+                _find_difference(value, there)
+                if isinstance(value, dict) and isinstance(there, dict)
+                else None
+            )
+            return f"{key}.{inner}" if inner else key
+    return None
+
+
 def holds(wanted: Any, present: Any) -> bool:
     """Whether all that is wanted is there: the API server fills in defaults, drops what is empty, and writes quantities its own way."""
     if isinstance(wanted, dict):
         fields = present if isinstance(present, dict) else {}
-        return all(value == fields.get(key) or holds(value, fields.get(key)) for key, value in wanted.items())
+        return all(
+            value == fields.get(key)
+            or (holds(value, fields.get(key)) and not (key in _WHOLE and _has_more(fields.get(key), value)))
+            for key, value in wanted.items()
+        )
     if isinstance(wanted, list):
         return _holds_list(wanted, present if isinstance(present, list) else [])
     if wanted == present or (wanted in ("", None, False) and present is None):
         return True
     return isinstance(wanted, str) and isinstance(present, str) and _same_quantity(wanted, present)
+
+
+def _has_more(present: Any, wanted: Any) -> bool:
+    return isinstance(present, dict) and bool(present.keys() - wanted.keys())
 
 
 def _holds_list(wanted: list[Any], present: list[Any]) -> bool:

@@ -10,16 +10,16 @@ import structlog
 from vinoserve_api.conditions import AcceptedReason
 from vinoserve_api.problem import InvalidObject
 from vinoserve_api.reading import read_service
-from vinoserve_api.v1alpha1 import Condition, InferenceService
+from vinoserve_api.v1alpha1 import Condition
 from vinoserve_operator.accelerators import Accelerators
 from vinoserve_operator.cluster import Cluster
 from vinoserve_operator.desired.children import Children, make_children
 from vinoserve_operator.desired.names import (
-    CONFIG_ANNOTATION,
     POD_SECURITY_LABEL,
     make_config_key,
     make_label_selector,
     make_labels,
+    read_config_key,
 )
 from vinoserve_operator.errors import (
     ConflictError,
@@ -52,16 +52,23 @@ from vinoserve_operator.kube import Kube
 from vinoserve_operator.logs import Written
 from vinoserve_operator.metrics import Metrics
 from vinoserve_operator.ownership import check_ours
-from vinoserve_operator.plan import find_superfluous, hold_back, is_complete, make_key, make_plan
+from vinoserve_operator.plan import (
+    find_drift,
+    find_superfluous,
+    hold_back,
+    is_complete,
+    make_key,
+    make_plan,
+)
 from vinoserve_operator.recorder import Recorder
 from vinoserve_operator.reports import Reports
 from vinoserve_operator.settled import Settled, make_basis
 from vinoserve_operator.status.accelerator import make_class_status
-from vinoserve_operator.status.events import make_events
+from vinoserve_operator.status.events import make_events, make_put_back_event
 from vinoserve_operator.status.holdings import is_over, list_claim_templates
 from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.precompile import Precompiling
-from vinoserve_operator.status.service import Acceptance, Look, make_service_status
+from vinoserve_operator.status.service import Acceptance, Look, accept, make_service_status
 from vinoserve_operator.waits import Waits
 
 _REJECTED_AGAIN_SECONDS: Final = 60.0
@@ -75,8 +82,6 @@ _CLASS_AGAIN_SECONDS: Final = 10.0
 
 _SERVICES_AT_ONCE: Final = 8
 """Written at the same time: an API server gives out one cluster IP after the other, and Deployments shall not wait for them."""
-
-_UNCHECKED: Final = "the spec is valid; passed on unchecked: "
 
 log = structlog.get_logger()
 
@@ -224,7 +229,7 @@ class Reconciler:
         if config is None:
             return None
         service = read_service(raw)
-        return Acceptance(AcceptedReason.VALID, _describe(service), service, config), None
+        return accept(service, config), None
 
     def _desire(self, ref: Ref, raw: Object) -> tuple[Acceptance, Children | None]:
         """Whatever is wrong with one object stays with it: it is told there, and its pods go on serving."""
@@ -243,7 +248,7 @@ class Reconciler:
             log.exception("rendering failed", object=str(ref))
             message = f"spec: vinoserve failed to render it, which is a bug of vinoserve: {error!r}"
             return Acceptance(AcceptedReason.NOT_RENDERABLE, message), None
-        return Acceptance(AcceptedReason.VALID, _describe(service), service, children.config), children
+        return accept(service, children.config), children
 
     def _find_groups(self, ref: Ref) -> list[int]:
         """The groups that the Deployment gives its pods now."""
@@ -259,12 +264,12 @@ class Reconciler:
         """
         present = (self._cluster.get(Ref(CONFIG_MAP, ref.namespace, ref.name)) or {}).get("data") or {}
         others = {key: text for key, text in present.items() if key != make_config_key(children.config)}
-        used = {_read_config(pod["metadata"]) for pod in self._cluster.gather_owned(POD, ref)}
+        used = {read_config_key(pod["metadata"]) for pod in self._cluster.gather_owned(POD, ref)}
         if others.keys() - used:
             selector = make_label_selector(make_labels(ref.name))
             replica_sets, _ = await self._kube.gather(REPLICA_SET, ref.namespace, selector)
             used |= {
-                _read_config(r["spec"]["template"]["metadata"])
+                read_config_key(r["spec"]["template"]["metadata"])
                 for r in replica_sets
                 if r["spec"].get("replicas")
             }
@@ -280,11 +285,21 @@ class Reconciler:
         # Cluster IPs are given out one at a time, and pods can start without.
         for wanted in sorted(plan, key=lambda child: child["kind"] == SERVICE.name):
             key = make_key(wanted)
+            was = observed.get(key)
             async with self._services if wanted["kind"] == SERVICE.name else contextlib.nullcontext():
                 observed[key] = await self._apply_child(refs[key], wanted, observed.get(key), raw)
             self._cluster.put(refs[key].kind, observed[key])
             written.applied.append(wanted["kind"])
+            self._tell_put_back(raw, wanted, was)
         return list(observed.values())
+
+    def _tell_put_back(self, raw: Object, wanted: Object, was: Object | None) -> None:
+        """Where nothing but somebody else's change called for the write."""
+        difference = find_drift(wanted, was) if was else None
+        deleted = was is None and self._settled.knows(make_ref(INFERENCE_SERVICE, raw))
+        if difference or deleted:
+            event = make_put_back_event(raw, wanted, difference, self._instance, self._now())
+            self._recorder.record(event)
 
     async def _apply_child(self, ref: Ref, wanted: Object, present: Object | None, raw: Object) -> Object:
         """`present` as far as it is known: in its place there may be what isn't ours."""
@@ -380,16 +395,3 @@ class Reconciler:
         written.note_status(previous, conditions)
         for event in make_events(raw, previous, conditions, self._instance, self._now()):
             self._recorder.record(event)
-
-
-def _describe(service: InferenceService) -> str:
-    unchecked = [
-        f"{d}.{key}" for d, keys in sorted(service.spec.unchecked_properties.items()) for key in sorted(keys)
-    ]
-    return _UNCHECKED + ", ".join(unchecked) if unchecked else "the spec is valid"
-
-
-def _read_config(metadata: Mapping[str, Any]) -> str | None:
-    """The ConfigMap's key that a pod (template) mounts."""
-    digest = (metadata.get("annotations") or {}).get(CONFIG_ANNOTATION)
-    return make_config_key(digest) if digest else None

@@ -26,6 +26,10 @@ class Settled:
         known = self._known.get(ref)
         return known[1] if known and known[0] == basis else None
 
+    def knows(self, ref: Ref) -> bool:
+        """Whether all its children were there once."""
+        return ref in self._known
+
     def forget(self, ref: Ref) -> None:
         self._known.pop(ref, None)
 

@@ -1,6 +1,7 @@
 """Names, labels and annotations of what the operator makes."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 MANAGER: Final = "vinoserve"  # field manager and app.kubernetes.io/managed-by
 
@@ -48,6 +49,12 @@ def make_label_selector(labels: dict[str, str]) -> str:
 
 def make_config_key(digest: str) -> str:
     return f"config-{digest}.json"
+
+
+def read_config_key(metadata: Mapping[str, Any]) -> str | None:
+    """The ConfigMap's key that a pod (template) mounts."""
+    digest = (metadata.get("annotations") or {}).get(CONFIG_ANNOTATION)
+    return make_config_key(digest) if digest else None
 
 
 def make_url(name: str, namespace: str, port: int, model: str) -> str:

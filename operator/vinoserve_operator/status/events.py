@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from vinoserve_api.conditions import ConditionType, ProgressReason, ScalingReason
@@ -34,6 +35,9 @@ _TURNS: Final = {ConditionType.READY}
 #: Ready says it too, right after; a failure that is over is told.
 _IMPLIED: Final = {ConditionType.MODEL_READY, ConditionType.DEVICE_READY}
 _QUIET: Final = {ConditionType.RECONCILING, ConditionType.STALLED}
+PUT_BACK: Final = "PutBack"
+"""Reason of the event that tells of a child that somebody else has changed."""
+
 #: Comes and goes with every start of a pod; the HorizontalPodAutoscaler has events of its own.
 _PASSING: Final = {ScalingReason.METRICS_UNAVAILABLE}
 
@@ -52,10 +56,29 @@ def make_events(
     """
     before = {c["type"]: (str(c["status"]), str(c["reason"])) for c in previous}
     return [
-        _make_event(raw, condition, instance, now)
-        for condition in present
+        _make_event(raw, condition, position, instance, now)
+        for position, condition in enumerate(present)
         if _is_news(condition, *before.get(condition.type, ("Unknown", "")))
     ]
+
+
+def make_put_back_event(
+    raw: Mapping[str, Any], child: Mapping[str, Any], difference: str | None, instance: str, now: str
+) -> dict[str, Any]:
+    """A child of `raw` was edited by somebody else, at the field `difference`, or deleted (None).
+
+    Within a minute it is told once: whoever fights with somebody shall not flood the events.
+    """
+    what = f"{child['kind']} {child['metadata']['name']}"
+    note = (
+        f"{what} was deleted by somebody else and is made again; to take it away, delete or suspend the InferenceService"
+        if difference is None
+        else f"{difference} of {what} was changed by somebody else and is put back; change the InferenceService instead"
+    )
+    minute = f"{now[:16]}:00Z"
+    name = _make_name(raw, minute, 0, PUT_BACK, child["kind"], str(difference))
+    told = {"type": "Warning", "reason": PUT_BACK, "action": "Apply", "note": note}
+    return _fill_in(raw, name, told, instance, now.replace("Z", ".000000Z"))
 
 
 def _is_news(condition: Condition, status: str, reason: str) -> bool:
@@ -72,37 +95,48 @@ def _is_news(condition: Condition, status: str, reason: str) -> bool:
     return (condition.status, condition.reason) != (status, reason)
 
 
-def _make_event(raw: Mapping[str, Any], condition: Condition, instance: str, now: str) -> dict[str, Any]:
-    metadata = raw["metadata"]
-    told = (
-        metadata["uid"],
-        condition.type,
-        condition.status,
-        condition.reason,
-        condition.last_transition_time,
-    )
-    digest = hashlib.sha256("\n".join((*told, str(condition.observed_generation))).encode()).hexdigest()[:16]
+def _make_event(
+    raw: Mapping[str, Any], condition: Condition, position: int, instance: str, now: str
+) -> dict[str, Any]:
+    digested = (condition.type, condition.status, condition.reason, str(condition.observed_generation))
+    name = _make_name(raw, condition.last_transition_time, position, *digested)
     normal = condition.status == "True" or condition.reason in _NORMAL
+    told = {
+        "type": "Normal" if normal else "Warning",
+        "reason": condition.reason,
+        "action": condition.type,
+        "note": f"{condition.type} {condition.status}: {condition.message}"[:1000],
+    }
+    return _fill_in(raw, name, told, instance, now.replace("Z", f".{position:06}Z"))
+
+
+def _make_name(raw: Mapping[str, Any], time: str, position: int, *told: str) -> str:
+    """The same for the same, and in the order of time: kubectl describe lists events by their names."""
+    metadata = raw["metadata"]
+    seconds = int(datetime.fromisoformat(time).timestamp())
+    digest = hashlib.sha256("\n".join((metadata["uid"], *told)).encode()).hexdigest()[:8]
+    return f"{metadata['name']}.{seconds:09x}{position:x}{digest}"
+
+
+def _fill_in(
+    raw: Mapping[str, Any], name: str, told: Mapping[str, str], instance: str, time: str
+) -> dict[str, Any]:
+    metadata = raw["metadata"]
+    namespace = {"namespace": metadata["namespace"]} if metadata.get("namespace") else {}
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         # Events about what has no namespace are kept in `default`, as the nodes' are.
-        "metadata": {
-            "name": f"{metadata['name']}.{digest}",
-            "namespace": metadata.get("namespace") or "default",
-        },
-        "eventTime": now.replace("Z", ".000000Z"),
+        "metadata": {"name": name, "namespace": metadata.get("namespace") or "default"},
+        "eventTime": time,
         "regarding": {
             "apiVersion": raw["apiVersion"],
             "kind": raw["kind"],
             "name": metadata["name"],
             "uid": metadata["uid"],
-        }
-        | ({"namespace": metadata["namespace"]} if metadata.get("namespace") else {}),
-        "type": "Normal" if normal else "Warning",
-        "reason": condition.reason,
-        "action": condition.type,
-        "note": f"{condition.type} {condition.status}: {condition.message}"[:1000],
+            **namespace,
+        },
+        **told,
         "reportingController": f"{GROUP}/operator",
         "reportingInstance": instance[:128],
     }

@@ -243,6 +243,11 @@ class PodView:
         return Diagnosis(*_PHASES[report.phase])
 
 
+def count_pods(pods: int, more: str = "") -> str:
+    """`more` stands before the noun."""
+    return f"{pods} {more}pod" + ("" if pods == 1 else "s")
+
+
 def find_released(pods: Sequence[PodView]) -> str | None:
     """Since when none of them holds a compiled model; None where one does, or there is none."""
     times = [pod.released_at for pod in pods]

@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 
 from vinoserve_api.conditions import ProgressReason
 from vinoserve_operator.status.conditions import Verdict
+from vinoserve_operator.status.pods import count_pods
 
 _REVISION: Final = "deployment.kubernetes.io/revision"
 
@@ -24,6 +25,8 @@ class Rollout:
     ready: int = 0
     available: int = 0
     """Ready, and for minReadySeconds where there are any."""
+
+    min_ready_seconds: int = 0
 
     old_first: bool = False
     """A new pod is made only when an old one has gone."""
@@ -50,6 +53,7 @@ class Rollout:
             replicas=status.get("replicas") or 0,
             updated=status.get("updatedReplicas") or 0,
             ready=ready,
+            min_ready_seconds=spec.get("minReadySeconds") or 0,
             available=(status.get("availableReplicas") or 0) if spec.get("minReadySeconds") else ready,
             old_first=strategy.get("type") == "Recreate"
             or (strategy.get("rollingUpdate") or {}).get("maxSurge") == 0,
@@ -70,6 +74,40 @@ class Rollout:
         """All pods are of the present template and ready (for minReadySeconds), and none of an older one is left."""
         counts = (self.wanted, self.replicas, self.updated, self.ready, self.available)
         return self.observed and all(count == replicas for count in counts)
+
+    def describe(self, replicas: int, *, fresh: int, serving: int, live: int) -> str:
+        """What there is and what is waited for, where it is not complete.
+
+        Of pods: `fresh` are ready and seem to be of the present template, `serving` are ready, `live` are there.
+        """
+        if not self.observed and live:
+            # Its counts are of what was wanted before, and nothing tells its template's pods from those of the last.
+            told = describe_unseen(serving)
+            return f"{told}, spec.replicas is {replicas}" if serving not in (0, replicas) else told
+        done = min(fresh, self.updated, replicas)
+        told = f"{done} of {replicas} replicas are up to date and ready"
+        if not done and serving:
+            return f"no pod of this generation is ready yet; {describe_serving(serving)}"
+        young = max(self.ready - self.available, 0)
+        if young:
+            have = "has" if young == 1 else "have"
+            told += f"; {count_pods(young)} {have} not been ready for spec.rollout.minReadySeconds ({self.min_ready_seconds} s) yet"
+        if done < replicas:
+            return f"{told}; {describe_serving(serving - done, 'other ')}" if serving > done else told
+        if live > done:
+            have = "has" if live - done == 1 else "have"
+            return f"{told}; {count_pods(live - done, 'more ')} {have} yet to go"
+        return told if young else f"{told}; the Deployment's status has yet to say so"
+
+
+def describe_serving(pods: int, more: str = "") -> str:
+    return f"{count_pods(pods, more)} {'goes' if pods == 1 else 'go'} on serving"
+
+
+def describe_unseen(serving: int) -> str:
+    """Of a Deployment whose controller is about to see what was written."""
+    told = "the Deployment's controller has not seen its last change yet"
+    return f"{told}; {describe_serving(serving)}" if serving else told
 
 
 def _find_progressed(status: Mapping[str, Any]) -> str | None:

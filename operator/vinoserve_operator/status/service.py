@@ -14,9 +14,9 @@ from vinoserve_operator.status.conditions import Verdict, cut, make_condition
 from vinoserve_operator.status.devices import explain_unhealthy, judge_device
 from vinoserve_operator.status.disruptions import diagnose_lost, find_disruption
 from vinoserve_operator.status.groups import explain_groups
-from vinoserve_operator.status.pods import Diagnosis, PodView, find_released
+from vinoserve_operator.status.pods import Diagnosis, PodView, count_pods, find_released
 from vinoserve_operator.status.precompile import Precompiling
-from vinoserve_operator.status.rollout import Rollout
+from vinoserve_operator.status.rollout import Rollout, describe_serving, describe_unseen
 from vinoserve_operator.status.scaling import judge_scaling
 
 _MAX_PODS: Final = 20
@@ -38,6 +38,14 @@ class Acceptance:
     message: str
     service: InferenceService | None = None
     config: str | None = None
+
+
+def accept(service: InferenceService, config: str) -> Acceptance:
+    passed_on = sorted(
+        f"{device}.{key}" for device, given in service.spec.unchecked_properties.items() for key in given
+    )
+    unchecked = f"; passed on unchecked: {', '.join(passed_on)}" if passed_on else ""
+    return Acceptance(AcceptedReason.VALID, f"the spec is valid{unchecked}", service, config)
 
 
 Worst = tuple[PodView | None, Diagnosis]
@@ -197,7 +205,7 @@ def _judge_model(look: Look, rollout: Rollout, worst: Worst | None) -> Verdict:
         serving = sum(pod.ready for pod in look.live)
         if serving:
             return Verdict(
-                "True", ProgressReason.LOADED, f"the last valid generation is served by {_count(serving)}"
+                "True", ProgressReason.LOADED, f"the last valid generation is served by {count_pods(serving)}"
             )
         return Verdict("False", acceptance.reason, acceptance.message)
     resting = _wants_none(acceptance.service)
@@ -208,13 +216,23 @@ def _judge_model(look: Look, rollout: Rollout, worst: Worst | None) -> Verdict:
     if worst and not leaving and (worst[1].stuck or look.precompiling or not ready):
         return Verdict("False", worst[1].reason, _blame(*worst))
     if released := find_released(ready):
-        return Verdict("True", ProgressReason.IDLE, f"{_count(len(ready))} ready; {_describe_rest(released)}")
+        return Verdict(
+            "True", ProgressReason.IDLE, f"{count_pods(len(ready))} ready; {_describe_rest(released)}"
+        )
     if ready:
-        return Verdict("True", ProgressReason.LOADED, f"served by {_count(len(ready))}")
+        return Verdict("True", ProgressReason.LOADED, f"served by {count_pods(len(ready))}")
     if rollout.refusal:
         return rollout.refusal
-    of_this = " of this generation" if leaving else ""
-    return Verdict("False", ProgressReason.PENDING, f"no pod{of_this} is there yet")
+    return Verdict("False", ProgressReason.PENDING, _describe_none(look, rollout))
+
+
+def _describe_none(look: Look, rollout: Rollout) -> str:
+    """Why no pod of this generation is to be spoken of."""
+    serving = sum(pod.ready for pod in look.live)
+    if look.live and not rollout.observed:
+        return describe_unseen(serving)
+    none = "no pod of this generation is there yet" if look.live else "no pod is there yet"
+    return f"{none}; {describe_serving(serving)}" if serving else none
 
 
 def _judge_ready(
@@ -226,7 +244,7 @@ def _judge_ready(
     if service is None:
         serving = sum(pod.ready for pod in look.live)
         verb = "goes" if serving == 1 else "go"
-        tail = f"; {_count(serving)} of the last valid generation {verb} on serving" if serving else ""
+        tail = f"; {count_pods(serving)} of the last valid generation {verb} on serving" if serving else ""
         return Verdict("False", acceptance.reason, acceptance.message + tail)
     resting = _wants_none(service)
     if resting:
@@ -239,12 +257,16 @@ def _judge_ready(
         return Verdict("False", worst[1].reason, message)
     ready = sum(pod.ready for pod in look.current)
     if not rollout.is_complete(service.spec.replicas) or ready < service.spec.replicas:
-        updated = sum(pod.ready for pod in look.current if pod.name not in look.leaving)
+        told = rollout.describe(
+            service.spec.replicas,
+            fresh=sum(pod.ready for pod in look.current if pod.name not in look.leaving),
+            serving=sum(pod.ready for pod in look.live),
+            live=len(look.live),
+        )
         return Verdict(
             "False",
             ProgressReason.ROLLING_OUT if rollout.ready or ready else ProgressReason.PENDING,
-            f"{min(updated, rollout.updated)} of {service.spec.replicas} replicas are up to date and ready"
-            + (f"; {_blame(*worst)}" if worst else ""),
+            told + (f"; {_blame(*worst)}" if worst else ""),
         )
     if model.status != "True":
         return model
@@ -256,9 +278,9 @@ def _judge_ready(
     where = f"; {device.message}" if sick or device.reason == FailureReason.FELL_BACK_TO_CPU else ""
     if released := find_released([pod for pod in look.current if pod.ready]):
         return Verdict(
-            "True", ProgressReason.IDLE, f"{_count(ready)} ready; {_describe_rest(released)}{where}"
+            "True", ProgressReason.IDLE, f"{count_pods(ready)} ready; {_describe_rest(released)}{where}"
         )
-    return Verdict("True", ProgressReason.READY, f"{_count(ready)} ready{where}")
+    return Verdict("True", ProgressReason.READY, f"{count_pods(ready)} ready{where}")
 
 
 def _describe_rest(released_at: str) -> str:
@@ -275,7 +297,7 @@ def _advise(service: InferenceService, rollout: Rollout, diagnosis: Diagnosis) -
 def _say_what_serves(look: Look, rollout: Rollout) -> str:
     serving = sum(pod.ready for pod in look.live)
     if serving:
-        return f"; {_count(serving)} {'goes' if serving == 1 else 'go'} on serving"
+        return f"; {describe_serving(serving)}"
     newest = look.current[-1].template if look.current else None
     if rollout.old_first and rollout.is_replacing(newest):
         return (
@@ -322,10 +344,6 @@ def _is_current(look: Look, pod: PodView | None) -> bool:
 
 def _blame(pod: PodView | None, diagnosis: Diagnosis) -> str:
     return diagnosis.message if pod is None else f"pod {pod.name}: {diagnosis.message}"
-
-
-def _count(pods: int) -> str:
-    return f"{pods} pod" + ("" if pods == 1 else "s")
 
 
 def _order(look: Look) -> list[PodView]:

@@ -35,7 +35,9 @@ class ApiServer:
         self.objects: dict[tuple[Kind, str, str], Object] = {}
         self.names: dict[Kind, set[tuple[str, str]]] = {kind: set() for kind in KINDS.values()}
         self.applied: dict[tuple[Kind, str, str, str, str], Object] = {}
-        self.history: list[tuple[int, Kind, str, Object]] = []
+        self.history: list[tuple[Kind, Object | None, Object | None]] = []
+        """Of each change: what it was before, and what it has become."""
+
         self.version = 1000
         self.compacted = 0
         self.faults = Faults()
@@ -81,9 +83,7 @@ class ApiServer:
         self.names[kind].discard((namespace, name))
         for subresource in ("", "status"):
             self.applied.pop((kind, namespace, name, subresource, "vinoserve"), None)
-        self._note(
-            "DELETED", kind, {**found, "metadata": {**found["metadata"], "resourceVersion": self._next()}}
-        )
+        self._note(kind, {**found, "metadata": {**found["metadata"], "resourceVersion": self._next()}}, None)
         owned = [
             k
             for k, o in self.objects.items()
@@ -172,14 +172,13 @@ class ApiServer:
         metadata["resourceVersion"] = self._next()
         self.objects[key] = after
         self.names[kind].add(key[1:])
-        self._note("MODIFIED" if before else "ADDED", kind, after)
+        self._note(kind, before, after)
         for listener in self.on_write:
             listener(kind, after)
         return self.objects[key]
 
-    def _note(self, type_: str, kind: Kind, found: Object) -> None:
-        version = int(found["metadata"]["resourceVersion"])
-        self.history.append((version, kind, type_, copy.deepcopy(found)))
+    def _note(self, kind: Kind, before: Object | None, after: Object | None) -> None:
+        self.history.append((kind, before, copy.deepcopy(after)))
         asyncio.ensure_future(self._wake())  # noqa: RUF006
 
     async def _wake(self) -> None:
@@ -352,15 +351,32 @@ class ApiServer:
             if since < self.compacted and not self.silent:
                 return
             position = min(position, len(self.history))
-            for version, k, type_, found in [] if self.silent else self.history[position:]:
+            for k, before, after in [] if self.silent else self.history[position:]:
                 position += 1
-                matches = k is kind and namespace in ("", found["metadata"].get("namespace", ""))
-                if version > since and matches and selects(selector, found):
+                event = _make_event(selector, namespace, before, after) if k is kind else None
+                if event and (version := int(event["object"]["metadata"]["resourceVersion"])) > since:
                     since = version
-                    await response.write(json.dumps({"type": type_, "object": found}).encode() + b"\n")
+                    await response.write(json.dumps(event).encode() + b"\n")
             async with self.changed:
                 if position >= len(self.history) or self.silent:
                     await self.changed.wait()
+
+
+def _make_event(selector: str, namespace: str, before: Object | None, after: Object | None) -> Object | None:
+    """For a watch with that selector: what it selects no more has gone, in the version of the change."""
+
+    def is_selected(found: Object | None) -> bool:
+        inside = found is not None and namespace in ("", found["metadata"].get("namespace", ""))
+        return found is not None and inside and selects(selector, found)
+
+    was, is_ = is_selected(before), is_selected(after)
+    if is_:
+        return {"type": "MODIFIED" if was else "ADDED", "object": after}
+    if not was or before is None:
+        return None
+    version = (after or before)["metadata"]["resourceVersion"]
+    gone = {**before, "metadata": {**before["metadata"], "resourceVersion": version}}
+    return {"type": "DELETED", "object": gone}
 
 
 __all__ = ["INFERENCE_SERVICE", "WATCHED", "ApiError", "ApiServer", "Faults"]

@@ -5,6 +5,9 @@ from typing import Any
 
 Object = dict[str, Any]
 
+ATOMIC = ("selector", "matchLabels", "nodeSelector")
+"""Taken as a whole."""
+
 
 def _key_of(item: Any) -> object:
     """By what an item of a list is known (listType: map), or None where the list is taken as a whole."""
@@ -20,7 +23,7 @@ def _keyed(items: Any) -> bool:
 def merge(into: Object, wanted: Object) -> None:
     for field_, value in wanted.items():
         present = into.get(field_)
-        if isinstance(value, dict) and isinstance(present, dict):
+        if isinstance(value, dict) and isinstance(present, dict) and field_ not in ATOMIC:
             merge(present, value)
         elif _keyed(value) and _keyed(present):
             by_key = {_key_of(item): item for item in present}

@@ -28,7 +28,7 @@ from tests.operator.fakes.running import (
 )
 from tests.operator.fakes.workloads import Workloads
 from vinoserve_operator import streams
-from vinoserve_operator.kinds import CHILDREN, DEPLOYMENT, INFERENCE_SERVICE, POD, SERVICE, Kind
+from vinoserve_operator.kinds import CHILDREN, DEPLOYMENT, EVENT, INFERENCE_SERVICE, POD, SERVICE, Kind
 from vinoserve_operator.queue import Backoff
 
 Object = dict[str, Any]
@@ -270,20 +270,29 @@ async def test_what_is_changed_or_deleted_by_hand_is_put_back(
         found = api.get(DEPLOYMENT, "default", "resnet")
         template = copy.deepcopy(found["spec"]["template"])
         template["spec"]["containers"][0]["image"] = "example.com/another:1"
-        api.put({**found, "spec": {**found["spec"], "replicas": 7, "template": template}})
+        edited = {"replicas": 7, "template": template, "minReadySeconds": 77, "paused": True}
+        api.put({**found, "spec": {**found["spec"], **edited}})
         config_map = api.get(CHILDREN[0], "default", "resnet")
         api.put({**config_map, "data": dict.fromkeys(config_map["data"], "{}")})
         service = api.get(SERVICE, "default", "resnet")
-        api.put({**service, "metadata": {**service["metadata"], "labels": {}}})
+        narrowed = {**service["spec"], "selector": {**service["spec"]["selector"], "app": "another"}}
+        api.put({**service, "spec": narrowed})
 
         def as_before() -> bool:
             now = {kind: api.get(kind, "default", "resnet") for kind in CHILDREN}
             return all(
-                (now[kind].get(part) == wanted[kind].get(part))
+                now[kind].get(part) == wanted[kind].get(part)
+                and now[kind]["metadata"]["labels"] == wanted[kind]["metadata"]["labels"]
                 for kind in CHILDREN
                 for part in ("spec", "data")
             )
 
         await eventually(as_before, api)
+        service = api.get(SERVICE, "default", "resnet")
+        api.put({**service, "metadata": {**service["metadata"], "labels": {}}})
+        await eventually(as_before, api)
         await settle(operator, api)
+        told = {event["note"].split(" ", 1)[0] for event in api.gather(EVENT) if event["reason"] == "PutBack"}
+        config = next(iter(config_map["data"]))
+    assert told == {"ConfigMap", "Service", "Deployment", "spec.replicas", "spec.selector", f"data.{config}"}
     assert [len(api.gather(kind)) for kind in (*CHILDREN, POD)] == [1, 1, 1, 1]
