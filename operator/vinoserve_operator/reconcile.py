@@ -296,7 +296,8 @@ class Reconciler:
     def _tell_put_back(self, raw: Object, wanted: Object, was: Object | None) -> None:
         """Where nothing but somebody else's change called for the write."""
         difference = find_drift(wanted, was) if was else None
-        deleted = was is None and self._settled.knows(make_ref(INFERENCE_SERVICE, raw))
+        always = BY_NAME[wanted["kind"]] in CHILDREN
+        deleted = was is None and always and self._settled.knows(make_ref(INFERENCE_SERVICE, raw))
         if difference or deleted:
             event = make_put_back_event(raw, wanted, difference, self._instance, self._now())
             self._recorder.record(event)

@@ -67,7 +67,7 @@ def make_put_back_event(
 ) -> dict[str, Any]:
     """A child of `raw` was edited by somebody else, at the field `difference`, or deleted (None).
 
-    Within a minute it is told once: whoever fights with somebody shall not flood the events.
+    In ten seconds it is told once: two who fight over a field shall not flood the events.
     """
     what = f"{child['kind']} {child['metadata']['name']}"
     note = (
@@ -75,8 +75,7 @@ def make_put_back_event(
         if difference is None
         else f"{difference} of {what} was changed by somebody else and is put back; change the InferenceService instead"
     )
-    minute = f"{now[:16]}:00Z"
-    name = _make_name(raw, minute, 0, PUT_BACK, child["kind"], str(difference))
+    name = _make_name(raw, f"{now[:18]}0Z", 0, PUT_BACK, child["kind"], str(difference))
     told = {"type": "Warning", "reason": PUT_BACK, "action": "Apply", "note": note}
     return _fill_in(raw, name, told, instance, now.replace("Z", ".000000Z"))
 

@@ -28,7 +28,16 @@ from tests.operator.fakes.running import (
 )
 from tests.operator.fakes.workloads import Workloads
 from vinoserve_operator import streams
-from vinoserve_operator.kinds import CHILDREN, DEPLOYMENT, EVENT, INFERENCE_SERVICE, POD, SERVICE, Kind
+from vinoserve_operator.kinds import (
+    CHILDREN,
+    DEPLOYMENT,
+    EVENT,
+    INFERENCE_SERVICE,
+    POD,
+    POD_DISRUPTION_BUDGET,
+    SERVICE,
+    Kind,
+)
 from vinoserve_operator.queue import Backoff
 
 Object = dict[str, Any]
@@ -291,8 +300,10 @@ async def test_what_is_changed_or_deleted_by_hand_is_put_back(
         service = api.get(SERVICE, "default", "resnet")
         api.put({**service, "metadata": {**service["metadata"], "labels": {}}})
         await eventually(as_before, api)
+        edit(api, replicas=2)  # a budget is made for the first time, which nobody has deleted
+        await eventually(lambda: api.gather(POD_DISRUPTION_BUDGET), api)
         await settle(operator, api)
         told = {event["note"].split(" ", 1)[0] for event in api.gather(EVENT) if event["reason"] == "PutBack"}
         config = next(iter(config_map["data"]))
     assert told == {"ConfigMap", "Service", "Deployment", "spec.replicas", "spec.selector", f"data.{config}"}
-    assert [len(api.gather(kind)) for kind in (*CHILDREN, POD)] == [1, 1, 1, 1]
+    assert [len(api.gather(kind)) for kind in (*CHILDREN, POD)] == [1, 1, 1, 2]
