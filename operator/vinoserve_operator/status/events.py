@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from vinoserve_api.conditions import ConditionType, ProgressReason, ScalingReason
@@ -112,9 +111,9 @@ def _make_event(
 def _make_name(raw: Mapping[str, Any], time: str, position: int, *told: str) -> str:
     """The same for the same, and in the order of time: kubectl describe lists events by their names."""
     metadata = raw["metadata"]
-    seconds = int(datetime.fromisoformat(time).timestamp())
+    digits = "".join(filter(str.isdigit, time))
     digest = hashlib.sha256("\n".join((metadata["uid"], *told)).encode()).hexdigest()[:8]
-    return f"{metadata['name']}.{seconds:09x}{position:x}{digest}"
+    return f"{metadata['name']}.{digits}{position}{digest}"
 
 
 def _fill_in(
