@@ -194,7 +194,7 @@ def _drop(fields: Object, *names: str) -> Object:
 def _essence(kind: Kind, kept: Object) -> object:
     """Of what changes all the time: what we look at."""
     if kind is HORIZONTAL_POD_AUTOSCALER:
-        metadata = {k: v for k, v in kept["metadata"].items() if k != "resourceVersion"}
+        metadata = _drop(kept["metadata"], "resourceVersion")
         return metadata, kept["spec"], kept["status"]
     return kept["metadata"]["labels"], kept.get("status")
 

@@ -75,11 +75,13 @@ def is_settled(wanted: Object, present: Object | None) -> bool:
     Two questions: was this very object applied last (its digest: fields that are rendered no more must go), and does it
     still hold (somebody may have changed a field since). What others added to it is theirs.
     """
-    if present is None:
-        return False
+    return present is not None and _was_applied(wanted, present) and holds(wanted, present)
+
+
+def _was_applied(wanted: Object, present: Object) -> bool:
     annotations = present["metadata"].get("annotations") or {}
     digest = wanted["metadata"]["annotations"][RENDERED_ANNOTATION]
-    return annotations.get(RENDERED_ANNOTATION) == digest and holds(wanted, present)
+    return bool(annotations.get(RENDERED_ANNOTATION) == digest)
 
 
 def find_drift(wanted: Object, present: Object) -> str | None:
@@ -87,8 +89,7 @@ def find_drift(wanted: Object, present: Object) -> str | None:
 
     Annotations don't count: ours keep notes.
     """
-    annotations = present["metadata"].get("annotations") or {}
-    if annotations.get(RENDERED_ANNOTATION) != wanted["metadata"]["annotations"][RENDERED_ANNOTATION]:
+    if not _was_applied(wanted, present):
         return None
     metadata = {key: value for key, value in wanted["metadata"].items() if key != "annotations"}
     return _find_difference({**wanted, "metadata": metadata}, present)

@@ -287,7 +287,7 @@ class Reconciler:
             key = make_key(wanted)
             was = observed.get(key)
             async with self._services if wanted["kind"] == SERVICE.name else contextlib.nullcontext():
-                observed[key] = await self._apply_child(refs[key], wanted, observed.get(key), raw)
+                observed[key] = await self._apply_child(refs[key], wanted, was, raw)
             self._cluster.put(refs[key].kind, observed[key])
             written.applied.append(wanted["kind"])
             self._tell_put_back(raw, wanted, was)

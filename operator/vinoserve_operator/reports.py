@@ -76,11 +76,12 @@ class Reports:
             self.forget(pod)
         elif entry is None or entry.process != process:
             self.forget(pod)
-            self._start(ref, _Entry(pod, process))
+            self._entries[ref] = entry = _Entry(pod, process)
+            self._begin(entry)
         elif PodView(entry.pod).ready != PodView(pod).ready:
             self._cancel(entry)
             entry.asked = entry.asked or asyncio.Event()
-            self._start(ref, entry)
+            self._begin(entry)
         if process is not None:
             self._entries[ref].pod = pod
 
@@ -106,10 +107,6 @@ class Reports:
             self._cancel(entry)
         self._entries.clear()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _start(self, ref: Ref, entry: _Entry) -> None:
-        self._entries[ref] = entry
-        self._begin(entry)
 
     def _begin(self, entry: _Entry) -> None:
         entry.timer = None

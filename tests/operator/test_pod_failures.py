@@ -5,9 +5,17 @@ from typing import Any
 
 import pytest
 
-from tests.operator.test_status import NOW, fetching, look, make_deployment, make_pod, serving, tell
+from tests.operator.test_status import (
+    NOW,
+    fetching,
+    look,
+    make_deployment,
+    make_pod,
+    read_message,
+    serving,
+    tell,
+)
 from vinoserve_operator.status.pods import PodView
-from vinoserve_operator.status.service import make_service_status
 
 Object = dict[str, Any]
 
@@ -137,8 +145,7 @@ def test_what_holds_a_pod_up(status: Object, reason: str, text: str) -> None:
     one = look(PodView(make_pod(**status)), deployment=make_deployment(readyReplicas=0))
     assert tell(one)["Ready"] == ("False", reason)
     assert tell(one)["Stalled"][0] == str(reason != "Pending")
-    ready = next(c for c in make_service_status(one).conditions if c.type == "Ready")
-    assert text in ready.message
+    assert text in read_message(one)
 
 
 def target(reason: str, message: str) -> Object:
@@ -269,8 +276,7 @@ def test_what_took_a_pod_away_is_told_until_another_is_on_its_way(
         one = look(*pods, deployment=down)
         assert tell(one)["Ready"] == ("False", reason)
         assert tell(one)["Reconciling"][0] == "True"
-        ready = next(c for c in make_service_status(one).conditions if c.type == "Ready")
-        assert text in ready.message
+        assert text in read_message(one)
     stuck = PodView(make_pod("next", **unscheduled(GPU_TAKEN)))
     assert tell(look(taken, stuck, deployment=down))["Ready"] == ("False", "Unschedulable")
     fetching_again = PodView(make_pod("next", **fetching(state={"running": {}})))
@@ -281,7 +287,7 @@ def test_a_pod_on_a_node_that_is_silent_says_so_whatever_its_containers_said_las
     pod = PodView(make_pod(**serving(state={"running": {}})))
     one = replace(look(pod, deployment=make_deployment(readyReplicas=0)), lost_nodes=frozenset({"n1"}))
     assert tell(one)["Ready"] == ("False", "NodeLost")
-    assert "node n1" in next(c for c in make_service_status(one).conditions if c.type == "Ready").message
+    assert "node n1" in read_message(one)
 
 
 @pytest.mark.parametrize(
@@ -299,4 +305,4 @@ def test_pods_that_are_refused_are_told_in_the_refusers_words(message: str, reas
     refused = [{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}]
     one = look(deployment=make_deployment(readyReplicas=0, conditions=refused))
     assert tell(one)["Ready"] == ("False", reason)
-    assert message in next(c for c in make_service_status(one).conditions if c.type == "Ready").message
+    assert message in read_message(one)

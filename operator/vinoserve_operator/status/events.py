@@ -34,11 +34,11 @@ _TURNS: Final = {ConditionType.READY}
 #: Ready says it too, right after; a failure that is over is told.
 _IMPLIED: Final = {ConditionType.MODEL_READY, ConditionType.DEVICE_READY}
 _QUIET: Final = {ConditionType.RECONCILING, ConditionType.STALLED}
-PUT_BACK: Final = "PutBack"
-"""Reason of the event that tells of a child that somebody else has changed."""
-
 #: Comes and goes with every start of a pod; the HorizontalPodAutoscaler has events of its own.
 _PASSING: Final = {ScalingReason.METRICS_UNAVAILABLE}
+
+PUT_BACK: Final = "PutBack"
+"""Reason of the event that tells of a child that somebody else has changed."""
 
 
 def make_events(
@@ -103,7 +103,7 @@ def _make_event(
         "type": "Normal" if normal else "Warning",
         "reason": condition.reason,
         "action": condition.type,
-        "note": f"{condition.type} {condition.status}: {condition.message}"[:1000],
+        "note": f"{condition.type} {condition.status}: {condition.message}",
     }
     return _fill_in(raw, name, told, instance, now.replace("Z", f".{position:06}Z"))
 
@@ -135,6 +135,7 @@ def _fill_in(
             **namespace,
         },
         **told,
+        "note": told["note"][:1000],
         "reportingController": f"{GROUP}/operator",
         "reportingInstance": instance[:128],
     }

@@ -90,18 +90,21 @@ class Rollout:
             return f"no pod of this generation is ready yet; {describe_serving(serving)}"
         young = max(self.ready - self.available, 0)
         if young:
-            have = "has" if young == 1 else "have"
-            told += f"; {count_pods(young)} {have} not been ready for spec.rollout.minReadySeconds ({self.min_ready_seconds} s) yet"
+            told += f"; {_have(young)} not been ready for spec.rollout.minReadySeconds ({self.min_ready_seconds} s) yet"
         if done < replicas:
             return f"{told}; {describe_serving(serving - done, 'other ')}" if serving > done else told
         if live > done:
-            have = "has" if live - done == 1 else "have"
-            return f"{told}; {count_pods(live - done, 'more ')} {have} yet to go"
+            return f"{told}; {_have(live - done, 'more ')} yet to go"
         return told if young else f"{told}; the Deployment's status has yet to say so"
 
 
-def describe_serving(pods: int, more: str = "") -> str:
-    return f"{count_pods(pods, more)} {'goes' if pods == 1 else 'go'} on serving"
+def describe_serving(pods: int, more: str = "", of: str = "") -> str:
+    """`more` stands before the noun, `of` after it."""
+    return f"{count_pods(pods, more)}{of} {'goes' if pods == 1 else 'go'} on serving"
+
+
+def _have(pods: int, more: str = "") -> str:
+    return f"{count_pods(pods, more)} {'has' if pods == 1 else 'have'}"
 
 
 def describe_unseen(serving: int) -> str:

@@ -93,6 +93,11 @@ class Look:
         """Pods of this generation's model: the others are about to go."""
         return tuple(pod for pod in self.live if pod.config == self.acceptance.config)
 
+    @property
+    def serving(self) -> int:
+        """Ready pods, of whatever generation."""
+        return sum(pod.ready for pod in self.live)
+
 
 def _find_leaving(look: Look) -> Iterator[str]:
     """By the model's config, and where that is the same (another memory limit) by the template that a later pod has.
@@ -202,11 +207,9 @@ def _wants_none(service: InferenceService) -> Verdict | None:
 def _judge_model(look: Look, rollout: Rollout, worst: Worst | None) -> Verdict:
     acceptance = look.acceptance
     if acceptance.service is None:
-        serving = sum(pod.ready for pod in look.live)
-        if serving:
-            return Verdict(
-                "True", ProgressReason.LOADED, f"the last valid generation is served by {count_pods(serving)}"
-            )
+        if look.serving:
+            message = f"the last valid generation is served by {count_pods(look.serving)}"
+            return Verdict("True", ProgressReason.LOADED, message)
         return Verdict("False", acceptance.reason, acceptance.message)
     resting = _wants_none(acceptance.service)
     if resting:
@@ -228,11 +231,10 @@ def _judge_model(look: Look, rollout: Rollout, worst: Worst | None) -> Verdict:
 
 def _describe_none(look: Look, rollout: Rollout) -> str:
     """Why no pod of this generation is to be spoken of."""
-    serving = sum(pod.ready for pod in look.live)
     if look.live and not rollout.observed:
-        return describe_unseen(serving)
+        return describe_unseen(look.serving)
     none = "no pod of this generation is there yet" if look.live else "no pod is there yet"
-    return f"{none}; {describe_serving(serving)}" if serving else none
+    return f"{none}; {describe_serving(look.serving)}" if look.serving else none
 
 
 def _judge_ready(
@@ -242,9 +244,8 @@ def _judge_ready(
     acceptance = look.acceptance
     service = acceptance.service
     if service is None:
-        serving = sum(pod.ready for pod in look.live)
-        verb = "goes" if serving == 1 else "go"
-        tail = f"; {count_pods(serving)} of the last valid generation {verb} on serving" if serving else ""
+        kept = describe_serving(look.serving, of=" of the last valid generation")
+        tail = f"; {kept}" if look.serving else ""
         return Verdict("False", acceptance.reason, acceptance.message + tail)
     resting = _wants_none(service)
     if resting:
@@ -260,7 +261,7 @@ def _judge_ready(
         told = rollout.describe(
             service.spec.replicas,
             fresh=sum(pod.ready for pod in look.current if pod.name not in look.leaving),
-            serving=sum(pod.ready for pod in look.live),
+            serving=look.serving,
             live=len(look.live),
         )
         return Verdict(
@@ -295,9 +296,8 @@ def _advise(service: InferenceService, rollout: Rollout, diagnosis: Diagnosis) -
 
 
 def _say_what_serves(look: Look, rollout: Rollout) -> str:
-    serving = sum(pod.ready for pod in look.live)
-    if serving:
-        return f"; {describe_serving(serving)}"
+    if look.serving:
+        return f"; {describe_serving(look.serving)}"
     newest = look.current[-1].template if look.current else None
     if rollout.old_first and rollout.is_replacing(newest):
         return (

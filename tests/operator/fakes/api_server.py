@@ -277,9 +277,7 @@ class ApiServer:
             found = [
                 o
                 for o in self.gather(kind)
-                if namespace in ("", o["metadata"].get("namespace", ""))
-                and selects(selector, o)
-                and selects_fields(fields, kind, o)
+                if _is_selected(o, namespace, selector) and selects_fields(fields, kind, o)
             ]
         page, rest = (found[:limit], found[limit:]) if limit else (found, [])
         more = {}
@@ -362,15 +360,14 @@ class ApiServer:
                     await self.changed.wait()
 
 
+def _is_selected(found: Object, namespace: str, selector: str) -> bool:
+    return namespace in ("", found["metadata"].get("namespace", "")) and selects(selector, found)
+
+
 def _make_event(selector: str, namespace: str, before: Object | None, after: Object | None) -> Object | None:
     """For a watch with that selector: what it selects no more has gone, in the version of the change."""
-
-    def is_selected(found: Object | None) -> bool:
-        inside = found is not None and namespace in ("", found["metadata"].get("namespace", ""))
-        return found is not None and inside and selects(selector, found)
-
-    was, is_ = is_selected(before), is_selected(after)
-    if is_:
+    was = before is not None and _is_selected(before, namespace, selector)
+    if after is not None and _is_selected(after, namespace, selector):
         return {"type": "MODIFIED" if was else "ADDED", "object": after}
     if not was or before is None:
         return None

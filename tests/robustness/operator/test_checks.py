@@ -74,6 +74,7 @@ async def test_7_storms_of_errors_lose_nothing(
     async with run_operator(workloads) as operator:
         for name in names:
             api.put(make_service(name))
+        # Where two answers of five are trouble, luck alone makes a key fail a dozen times in a row.
         await eventually(lambda: all(is_ready(api, name) for name in names), api, 600)
         await settle(operator, api, 180)
     for kind in CHILDREN:
@@ -113,10 +114,11 @@ def test_8_ten_tries_a_minute_are_the_rule_whatever_is_drawn() -> None:
         backoff = Backoff(random.Random(seed))
         return [backoff.delay(failures) for failures in range(1, 30)]
 
-    for delays in map(draw, range(1000)):
-        tries = 1 + sum(at < 60 for at in itertools.accumulate(delays))
-        assert tries <= 10
-        assert max(delays) < 30  # so much later than its server is a service well again
+    drawn = [draw(seed) for seed in range(1000)]
+    counts = sorted(1 + sum(at < 60 for at in itertools.accumulate(delays)) for delays in drawn)
+    assert counts[500] <= 8
+    assert counts[-1] <= 10
+    assert max(map(max, drawn)) < 30  # so much later than its server is a service well again
 
 
 async def test_9_after_a_410_the_next_change_is_seen_at_once(
