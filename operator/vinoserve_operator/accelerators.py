@@ -122,8 +122,8 @@ class Accelerators:
 
     async def _ask_published(self) -> Published:
         try:
-            classes, _ = await self._kube.gather(DEVICE_CLASS)
-            slices, _ = await self._kube.gather(RESOURCE_SLICE) if classes else ([], 0)
+            classes = await self._kube.gather(DEVICE_CLASS)
+            slices = await self._kube.gather(RESOURCE_SLICE) if classes else []
         except GoneError:
             return Published(
                 problem="this API server has no Dynamic Resource Allocation (resource.k8s.io/v1)"

@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 import time
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
 import structlog
 from kubernetes.aio.client import ApiClient, Configuration
 
-from vinoserve_operator.cluster import Cluster, find_service
+from vinoserve_operator.cluster import Cluster, Kept, find_service
 from vinoserve_operator.errors import GoneError, RejectedError, RetryableError
 from vinoserve_operator.health import Health
 from vinoserve_operator.inbox import Inbox
@@ -133,16 +132,24 @@ class Operator:
             items = [item for found, _ in lists for item in found]
             self.inbox.replace(kind, items, min(version for _, version in lists))
 
-    async def _gather(self, kind: Kind, namespace: str | None) -> tuple[list[Object], int]:
+    async def _gather(self, kind: Kind, namespace: str | None) -> tuple[list[Kept], int]:
         """Tried again by itself: where two of five answers are errors, all kinds in a row would never be had."""
-        backoff, trim = Backoff(), partial(self.cluster.trim, kind)
+        backoff = Backoff()
         for failures in range(1, _LIST_TRIES):
             try:
-                return await self.kube.gather(kind, namespace, trim=trim)
+                return await self._gather_once(kind, namespace)
             except RetryableError as error:
                 log.debug("listing again", kind=kind.name, error=str(error))
                 await asyncio.sleep(min(_LONGEST_LIST_PAUSE, backoff.delay(failures)))
-        return await self.kube.gather(kind, namespace, trim=trim)
+        return await self._gather_once(kind, namespace)
+
+    async def _gather_once(self, kind: Kind, namespace: str | None) -> tuple[list[Kept], int]:
+        """All of the kind, and the list's version."""
+        kept: list[Kept] = []
+        version = 0
+        async for page, version in self.kube.read_pages(kind, namespace):  # noqa: B007  # the last one's counts
+            kept += [self.cluster.make_kept(kind, item) for item in page]
+        return kept, version
 
     async def _work(self) -> None:
         await self.lease.wait()

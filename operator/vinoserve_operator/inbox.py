@@ -2,7 +2,7 @@
 
 import asyncio
 
-from vinoserve_operator.cluster import Cluster, find_service, is_node_ready
+from vinoserve_operator.cluster import Cluster, Kept, find_service
 from vinoserve_operator.kinds import (
     ACCELERATOR_CLASS,
     INFERENCE_SERVICE,
@@ -17,6 +17,7 @@ from vinoserve_operator.kinds import (
 from vinoserve_operator.metrics import Metrics
 from vinoserve_operator.queue import Queue
 from vinoserve_operator.reports import Reports
+from vinoserve_operator.trimming import is_node_ready
 
 
 class Inbox:
@@ -33,17 +34,17 @@ class Inbox:
     def receive(self, kind: Kind, type_: str, found: Object) -> None:
         """An event of a watch."""
         self._metrics.watch_events.labels(kind.name).inc()
-        before = self._cluster.get(make_ref(kind, found))
+        before = None if kind.owned else self._cluster.get(make_ref(kind, found))
         if type_ == "DELETED":
             if self._cluster.drop(kind, found):
                 self._tell(kind, before, found, gone=True)
         elif self._cluster.put(kind, found):
             self._tell(kind, before, found, gone=False)
 
-    def replace(self, kind: Kind, kept: list[Object], version: int) -> None:
-        """A fresh list of all there is, as `Cluster.trim` makes it."""
-        for item in self._cluster.replace(kind, kept, version):
-            gone = self._cluster.get(make_ref(kind, item)) is None
+    def replace(self, kind: Kind, listed: list[Kept], version: int) -> None:
+        """A fresh list of all there is."""
+        for item in self._cluster.replace(kind, listed, version):
+            gone = not self._cluster.has(make_ref(kind, item))
             self._tell(kind, None, item, gone=gone)
 
     def add_all(self) -> None:
@@ -63,6 +64,7 @@ class Inbox:
                 self._queue.add(service)
 
     def _tell(self, kind: Kind, before: Object | None, found: Object, *, gone: bool) -> None:
+        """`before` isn't looked at for what we own: whatever has changed there, its service is looked at."""
         if kind is NODE:
             self._add(ACCELERATOR_CLASS)
             if gone or before is None or _labels(before) != _labels(found):
@@ -73,19 +75,17 @@ class Inbox:
         if kind is NAMESPACE:
             self._add(INFERENCE_SERVICE, found["metadata"]["name"])  # which classes they may use
             return
-        edited = gone or before is None or _spec(before) != _spec(found)
-        if kind is INFERENCE_SERVICE:
-            self._queue.add(make_ref(kind, found), urgent=edited)
-        elif kind is ACCELERATOR_CLASS:
-            self._queue.add(make_ref(kind, found), urgent=edited)
-            if edited or _reasons(before) != _reasons(found):
-                self._add(INFERENCE_SERVICE)
-        else:
+        if kind.owned:
             if kind is POD and gone:
                 self._reports.forget(found)
             service = find_service(kind, found)
             if service:
                 self._queue.add(service)
+            return
+        edited = gone or before is None or _spec(before) != _spec(found)
+        self._queue.add(make_ref(kind, found), urgent=edited)
+        if kind is ACCELERATOR_CLASS and (edited or _reasons(before) != _reasons(found)):
+            self._add(INFERENCE_SERVICE)
 
 
 def _labels(node: Object) -> object:

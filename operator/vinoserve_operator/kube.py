@@ -5,7 +5,7 @@ Every write asks the Lease first. Every answer that is not a success is one of `
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final, Self
 from urllib.request import getproxies
 
@@ -63,28 +63,26 @@ class Kube:
         await self.client.close()  # type: ignore[no-untyped-call]
 
     async def gather(
-        self,
-        kind: Kind,
-        namespace: str | None = None,
-        labels: str | None = None,
-        trim: Callable[[Object], Object] | None = None,
-    ) -> tuple[list[Object], int]:
-        """All objects of the kind (with our label, where we own them), in chunks; and the list's resourceVersion.
+        self, kind: Kind, namespace: str | None = None, labels: str | None = None
+    ) -> list[Object]:
+        """All objects of the kind (with our label, where we own them)."""
+        return [item async for page, _ in self.read_pages(kind, namespace, labels) for item in page]
 
-        With `trim` what it makes of them: thousands, whole, would be a multiple of what is kept.
-        """
+    async def read_pages(
+        self, kind: Kind, namespace: str | None = None, labels: str | None = None
+    ) -> AsyncIterator[tuple[list[Object], int]]:
+        """The same, some at a time (thousands, whole, are a multiple of what is kept of them); with the list's resourceVersion."""
         query: dict[str, str] = {"limit": str(_CHUNK)}
         if kind.owned:
             query["labelSelector"] = labels or make_label_selector(MANAGED_LABELS)
-        items: list[Object] = []
         while True:
             page = await self._call("GET", kind.make_path(namespace), query, timeout=_LIST_TIMEOUT_SECONDS)
             # The API server names the kind once for all.
-            named = ({**item, "apiVersion": kind.api_version, "kind": kind.name} for item in page["items"])
-            items += map(trim, named) if trim else named
+            named = [{**item, "apiVersion": kind.api_version, "kind": kind.name} for item in page["items"]]
+            yield named, int(page["metadata"]["resourceVersion"])
             token = page["metadata"].get("continue")
             if not token:
-                return items, int(page["metadata"]["resourceVersion"])
+                return
             query["continue"] = token
 
     async def gather_warnings(self, namespace: str, uid: str) -> list[Object]:

@@ -267,7 +267,7 @@ class Reconciler:
         used = {read_config_key(pod["metadata"]) for pod in self._cluster.gather_owned(POD, ref)}
         if others.keys() - used:
             selector = make_label_selector(make_labels(ref.name))
-            replica_sets, _ = await self._kube.gather(REPLICA_SET, ref.namespace, selector)
+            replica_sets = await self._kube.gather(REPLICA_SET, ref.namespace, selector)
             used |= {
                 read_config_key(r["spec"]["template"]["metadata"])
                 for r in replica_sets

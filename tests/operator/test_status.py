@@ -11,11 +11,11 @@ from tests.operator.fakes.workloads import make_report
 from vinoserve_api.conditions import AcceptedReason, FailureReason
 from vinoserve_api.contract import RuntimeFailure, make_termination_message
 from vinoserve_api.reading import read_service
-from vinoserve_operator.cluster import Cluster
 from vinoserve_operator.kinds import POD
 from vinoserve_operator.status.events import make_events
 from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.service import Acceptance, Look, make_service_status
+from vinoserve_operator.trimming import trim
 
 Object = dict[str, Any]
 NOW = "2026-01-01T00:00:00Z"
@@ -69,7 +69,7 @@ def look(
     raw["status"] = previous or {}
     accepted = acceptance or Acceptance(AcceptedReason.VALID, "the spec is valid", read_service(raw), "new")
     # What the caches keep is all that the operator knows.
-    kept = [replace(view, pod=Cluster().trim(POD, dict(view.pod))) for view in pods]
+    kept = [replace(view, pod=trim(POD, dict(view.pod))) for view in pods]
     return Look(raw, accepted, deployment or make_deployment(), kept, now)
 
 

@@ -162,16 +162,17 @@ async def _measure(options: argparse.Namespace, fleet: Fleet, logs: Path) -> dic
         }
         await operator.settle()
         figures["statusWritesPerService"] = round(fleet.changes / options.services - 1, 1)
-        figures["writes"] = await operator.writes()
-        figures["looks"] = int(await operator.read("reconcile_seconds_count"))
-        figures["tries"] = int(await operator.read("reconcile_errors_total"))
+        scrape = await operator.scrape()
+        figures["writes"] = scrape.writes
+        figures["looks"] = int(scrape.read("reconcile_seconds_count"))
+        figures["tries"] = int(scrape.read("reconcile_errors_total"))
         figures["idle"] = await _idle(operator, options.idle)
     async with run_operator(logs) as operator:
         start = time.monotonic()
         await operator.settle()
         figures["restart"] = {
             "seconds": round(time.monotonic() - start, 1),
-            "writes": await operator.writes(),
+            "writes": (await operator.scrape()).writes,
             "cpuSeconds": round(operator.usage.cpu(), 1),
             "peakMegabytes": round(operator.usage.megabytes("VmHWM")),
         }
@@ -184,7 +185,7 @@ async def _idle(operator: RunningOperator, seconds: float) -> dict[str, Any]:
     return {
         "cpuPercent": round(operator.usage.percent(), 1),
         "megabytes": round(operator.usage.megabytes()),
-        "writes": await operator.writes(),
+        "writes": (await operator.scrape()).writes,
     }
 
 

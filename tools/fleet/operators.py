@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,25 @@ from tools.fleet.site import Usage, run_program
 NAMESPACE: Final = "fleet"
 _QUIET_SECONDS: Final = 2.0
 _WRITES: Final = ("create", "patch", "update", "delete")
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """What it says at one moment. Going through thousands of services for each number would be most of what it does."""
+
+    text: str
+
+    def read(self, metric: str, where: str = "") -> float:
+        """The sum of a metric's samples, of those that have that text in their labels."""
+        if f"# TYPE vinoserve_operator_{metric.removesuffix('_count')} " not in self.text:
+            raise RuntimeError(f"no metric {metric}")
+        found = re.findall(rf"^vinoserve_operator_{metric}({{[^}}]*}})? (\S+)$", self.text, re.MULTILINE)
+        return sum(float(value) for labels, value in found if where in labels)
+
+    @property
+    def writes(self) -> int:
+        """To the API server; events too, which tell what was written."""
+        return int(sum(self.read("api_requests_total", f'verb="{verb}"') for verb in _WRITES))
 
 
 class RunningOperator:
@@ -36,18 +56,9 @@ class RunningOperator:
                     pass
                 await asyncio.sleep(0.1)
 
-    async def read(self, metric: str, where: str = "") -> float:
-        """The sum of a metric's samples, of those that have that text in their labels."""
+    async def scrape(self) -> Scrape:
         async with self._session.get(f"{self._url}/metrics") as answer:
-            text = await answer.text()
-        if f"# TYPE vinoserve_operator_{metric.removesuffix('_count')} " not in text:
-            raise RuntimeError(f"no metric {metric}")
-        found = re.findall(rf"^vinoserve_operator_{metric}({{[^}}]*}})? (\S+)$", text, re.MULTILINE)
-        return sum(float(value) for labels, value in found if where in labels)
-
-    async def writes(self) -> int:
-        """To the API server; events too, which tell what was written."""
-        return int(sum([await self.read("api_requests_total", f'verb="{verb}"') for verb in _WRITES]))
+            return Scrape(await answer.text())
 
     async def settle(self, seconds: float = 300) -> None:
         """Until it has looked at everything, has told of it in events, and has had nothing more to do for a while."""
@@ -55,9 +66,10 @@ class RunningOperator:
         async with asyncio.timeout(seconds):
             looked = -1.0
             while time.monotonic() - quiet < _QUIET_SECONDS:
-                waiting = await self.read("queue_depth") + await self.read("queue_failing")
-                now = await self.read("reconcile_seconds_count") + await self.writes()
-                leading = await self.read("leader")
+                scrape = await self.scrape()
+                waiting = scrape.read("queue_depth") + scrape.read("queue_failing")
+                now = scrape.read("reconcile_seconds_count") + scrape.writes
+                leading = scrape.read("leader")
                 if waiting or now != looked or not leading:
                     quiet, looked = time.monotonic(), now
                 await asyncio.sleep(0.25)

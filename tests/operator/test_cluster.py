@@ -1,11 +1,12 @@
-"""The caches keep equal parts once, and nothing else than what was found."""
+"""The caches keep objects small, and nothing else than what was found."""
 
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vinoserve_operator.cluster import Cluster
-from vinoserve_operator.kinds import DEPLOYMENT, Object, Ref
+from vinoserve_operator.kinds import DEPLOYMENT, POD, Object, Ref
+from vinoserve_operator.packing import pack
 from vinoserve_operator.sharing import share
 
 LEAVES = (
@@ -34,20 +35,38 @@ def test_properties_that_python_takes_for_equal_stay_apart() -> None:
     assert orjson.dumps(share(found, known)) == orjson.dumps(found)
 
 
-def make_deployment(name: str, version: int) -> Object:
+def make_version(name: str, version: int) -> Object:
     return {
         "metadata": {"name": name, "namespace": "team", "uid": name, "resourceVersion": str(version)},
-        "spec": {"template": {"spec": {"containers": [{"ports": [{"containerPort": 8000}]}]}}},
+        "spec": {"containers": [{"resources": {"requests": {"gpu.intel.com/xe": "1"}}}]},
         "status": {"replicas": version},
     }
 
 
-def test_deployments_share_what_is_equal() -> None:
+def test_pods_share_what_is_equal() -> None:
     cluster = Cluster()
     for version, name in enumerate(("a", "b", "a"), 1):
-        assert cluster.put(DEPLOYMENT, make_deployment(name, version))
-    first, second = (cluster.get(Ref(DEPLOYMENT, "team", name)) for name in "ab")
+        assert cluster.put(POD, make_version(name, version))
+    first, second = (cluster.get(Ref(POD, "team", name)) for name in "ab")
     assert first is not None
     assert second is not None
     assert first["spec"] is second["spec"]
     assert [first["status"]["replicas"], second["status"]["replicas"]] == [3, 2]
+
+
+@given(VALUES, VALUES)
+def test_what_is_unpacked_is_what_was_packed(found: object, other: object) -> None:
+    first = pack({"data": other}, None)
+    for like in (None, first):
+        assert orjson.dumps(pack({"data": found}, like).unpack()) == orjson.dumps({"data": found})
+    assert orjson.dumps(first.unpack()) == orjson.dumps({"data": other})
+
+
+def test_deployments_that_are_much_alike_take_little() -> None:
+    cluster = Cluster()
+    deployments = [make_version(name, version) for version, name in enumerate(("a", "b", "a"), 1)]
+    for deployment in deployments:
+        assert cluster.put(DEPLOYMENT, deployment)
+    assert [cluster.get(Ref(DEPLOYMENT, "team", name)) for name in "ab"] == [deployments[2], deployments[1]]
+    whole, packed = (pack(deployments[1], like) for like in (None, pack(deployments[0], None)))
+    assert len(packed.data) < len(whole.sample) / 3
