@@ -108,7 +108,7 @@ def test_small_enough_for_a_client_side_apply() -> None:
 @pytest.mark.parametrize(
     ("crd", "expected"),
     [
-        (make_service_crd(), "READY REASON MODEL DEVICE RUNS-ON REPLICAS AGE URL"),
+        (make_service_crd(), "READY REASON MODEL DEVICE RUNS-ON REPLICAS READY-REPLICAS AGE URL"),
         (make_class_crd(), "DEVICE DEFAULT ACCESS RESOURCE READY REASON NODES ALLOCATABLE ALLOCATED AGE"),
     ],
     ids=["service", "class"],

@@ -74,9 +74,9 @@ def test_what_kubectl_get_shows(site: Site, relu: str) -> None:
     site.wait_ready("relu")
     header, row = site.kubectl("get", "vis", "-o", "wide").splitlines()
     assert header.split() == [
-        "NAME", "READY", "REASON", "MODEL", "DEVICE", "RUNS-ON", "REPLICAS", "AGE", "URL",
+        "NAME", "READY", "REASON", "MODEL", "DEVICE", "RUNS-ON", "REPLICAS", "READY-REPLICAS", "AGE", "URL",
     ]  # fmt: skip
-    assert row.split()[:7] == ["relu", "True", "Ready", relu, "CPU", "CPU", "1"]
+    assert row.split()[:8] == ["relu", "True", "Ready", relu, "CPU", "CPU", "1", "1"]
     described = site.kubectl("describe", "vis", "relu")
     assert "Events:" in described
     assert described.rstrip().count("Ready") > 1

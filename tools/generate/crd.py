@@ -69,6 +69,7 @@ def make_service_crd() -> dict[str, Any]:
             _column("Device", ".spec.targetDevice", "The device that was asked for."),
             _column("Runs-On", ".status.runsOn", "What runs it."),
             _column("Replicas", ".status.replicas", "How many pods there are.", kind="integer"),
+            _column("Ready-Replicas", ".status.readyReplicas", "How many of them serve.", kind="integer"),
             _column("Age", ".metadata.creationTimestamp", kind="date"),
             _column("URL", ".status.url", "Where clients reach it in the cluster.", priority=1),
         ],
