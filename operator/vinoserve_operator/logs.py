@@ -15,20 +15,22 @@ log = structlog.get_logger()
 
 @dataclass
 class Written:
-    """What one look at an object has written, also where it ended in an error; kinds of children, and conditions."""
+    """What one look at an object has written, also where it ended in an error; kinds of children, and fields of its status."""
 
     object: str
     generation: int | None
     applied: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    status: list[str] = field(default_factory=list)
     conditions: dict[str, str] = field(default_factory=dict)
-    status: bool = False
 
-    def note_status(self, before: Sequence[Mapping[str, Any]], now: Sequence[Condition]) -> None:
-        """The status was written; of its conditions those are told that have changed."""
-        known = {c["type"]: (c["status"], c["reason"]) for c in before}
-        changed = [c for c in now if known.get(c.type) != (c.status, c.reason)]
-        self.status = True
+    def note_status(
+        self, before: Mapping[str, Any], now: Mapping[str, Any], conditions: Sequence[Condition]
+    ) -> None:
+        """The status was written, and these are its conditions now; told is what has changed."""
+        known = {c["type"]: (c["status"], c["reason"]) for c in before.get("conditions") or ()}
+        changed = [c for c in conditions if known.get(c.type) != (c.status, c.reason)]
+        self.status = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
         self.conditions = {c.type: f"{c.status} {c.reason}" for c in changed}
 
     def log(self) -> None:

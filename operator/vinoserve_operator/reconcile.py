@@ -392,7 +392,7 @@ class Reconciler:
         # The watch brings what calls for a look: an edit made meanwhile, and classes, so that services hear of them.
         if same and ref.kind is not ACCELERATOR_CLASS:
             self._cluster.put(ref.kind, answer)
+        written.note_status(before, status, conditions)
         previous = before.get("conditions") or ()
-        written.note_status(previous, conditions)
         for event in make_events(raw, previous, conditions, self._instance, self._now()):
             self._recorder.record(event)

@@ -40,7 +40,12 @@ class Recorder:
         for failures in range(1, _TRIES + 1):
             try:
                 await self._kube.create_event(event)
-            except (GoneError, RejectedError, NotLeaderError) as error:
+            except GoneError as error:
+                log.debug(
+                    "event dropped", reason=str(error), note=event["note"]
+                )  # its namespace is being deleted
+                return
+            except (RejectedError, NotLeaderError) as error:
                 reason = str(error)
                 break
             except RetryableError as error:

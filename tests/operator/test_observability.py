@@ -215,7 +215,9 @@ async def test_a_reconciliation_that_writes_logs_one_line_and_another_none(
     assert told[0]["generation"] == 1
     assert {"Ready": "True Ready"}.items() <= {k: v for line in told for k, v in line.get("conditions", {}).items()}.items()  # fmt: skip
     writes = [w for w in api.writes if w[0] == "PATCH"]
-    assert sum(len(line.get("applied", ())) + line.get("status", False) for line in told) == len(writes)
+    assert sum(len(line.get("applied", ())) + ("status" in line) for line in told) == len(writes)
+    assert {"conditions", "url"} <= set(told[0]["status"])
+    assert "readyReplicas" in {name for line in told for name in line.get("status", ())}
     before = len(lines)
     await operator.do(operator.operator.inbox.add_all)
     await settle(operator, api)
@@ -235,6 +237,25 @@ async def test_what_was_written_before_an_error_is_told_too(
     assert first["applied"][0] == "ConfigMap"
     assert "conditions" not in first
     assert sorted(first["applied"] + second["applied"]) == ["ConfigMap", "Deployment", "Service"]
+
+
+async def test_a_namespace_that_goes_makes_no_noise(
+    api: ApiServer, operator: Running, lines: list[Object]
+) -> None:
+    """Its objects are still told of, but nothing more can be made in it."""
+    refused: list[str] = []
+
+    def refuse(method: str, path: str) -> ApiError | None:
+        if method == "POST" and "/events" in path:
+            refused.append(path)
+            return ApiError(403, "forbidden: unable to create new content because it is being terminated")
+        return None
+
+    api.faults.refuse = refuse
+    api.put(make_service())
+    await eventually(lambda: condition(api, "Ready").get("status") == "True" and bool(refused), api)
+    await settle(operator, api)
+    assert {line["log_level"] for line in lines} <= {"debug", "info"}
 
 
 def test_a_line_is_json_and_carries_what_it_is_about() -> None:
