@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hpack import Encoder
 
 from vinoserve_runtime.http2 import frames
 from vinoserve_runtime.http2.blocks import make_block
 from vinoserve_runtime.http2.connection import Connection
+from vinoserve_runtime.http2.errors import ConnectionFault, ErrorCode
 from vinoserve_runtime.http2.requests import RequestHead
 from vinoserve_runtime.http2.stream import Stream
 
@@ -16,6 +18,7 @@ FIELDS = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/echo"), (b
 BLOCK = make_block(FIELDS)
 HEAD = make_block([(b":status", b"200")])
 TRAILERS = make_block([(b"done", b"yes")])
+BIG = bytes(range(256)) * 256  # a little more than the first windows
 
 
 @dataclass
@@ -135,3 +138,14 @@ class Peer:
 
 def body_of(answer: Sequence[Frame]) -> bytes:
     return b"".join(frame.payload for frame in answer if frame.kind == frames.DATA)
+
+
+def number(value: int) -> bytes:
+    return value.to_bytes(4, "big")
+
+
+def fails(peer: Peer, data: bytes) -> ErrorCode:
+    """Why the server ends the connection when it reads them."""
+    with pytest.raises(ConnectionFault) as caught:
+        peer.send_raw(data)
+    return caught.value.code
