@@ -55,11 +55,6 @@ class Stream:
 
 
 @pytest.fixture
-def gate() -> Gate:
-    return Gate(1)
-
-
-@pytest.fixture
 def server(gate: Gate) -> Iterator[Running]:
     with serving(gate.engine, make_limits(4)) as running:
         yield running
