@@ -135,7 +135,8 @@ def make_class_schema() -> Schema:
 
 def _finish(schema: Schema, rules: tuple[CelRule, ...]) -> Schema:
     name_rules = at(schema, "metadata.name")["x-kubernetes-validations"]
-    schema["properties"]["metadata"] = {"type": "object"}
+    # The name is there for the rules' fieldPath; the API server allows no rules of its own.
+    schema["properties"]["metadata"] = {"type": "object", "properties": {"name": {"type": "string"}}}
     schema["required"] = ["spec"]
     for name in ("apiVersion", "kind"):
         schema["properties"][name] = {"type": "string"}
@@ -151,7 +152,11 @@ def _finish(schema: Schema, rules: tuple[CelRule, ...]) -> Schema:
         at(schema, rule.at).setdefault("x-kubernetes-validations", []).append(_validation(rule))
     for rule in name_rules:
         schema.setdefault("x-kubernetes-validations", []).append(
-            {**rule, "rule": rule["rule"].replace("self", "self.metadata.name")}
+            {
+                **rule,
+                "rule": rule["rule"].replace("self", "self.metadata.name"),
+                "fieldPath": ".metadata.name",
+            }
         )
     return in_order(schema)
 
