@@ -18,7 +18,7 @@ from tests.operator.fakes.running import (
 )
 from tests.operator.fakes.workloads import Workloads
 from tests.operator.test_desired import make, make_inventory, pod_of
-from tests.operator.test_status import ended, look, make_pod, serving, tell
+from tests.operator.test_status import ended, look, make_pod, read_message, serving, tell
 from vinoserve_operator.desired.children import Children
 from vinoserve_operator.errors import NotRenderableError
 from vinoserve_operator.kinds import (
@@ -29,7 +29,6 @@ from vinoserve_operator.kinds import (
     RESOURCE_CLAIM_TEMPLATE,
 )
 from vinoserve_operator.status.pods import PodView
-from vinoserve_operator.status.service import make_service_status
 
 Object = dict[str, Any]
 SELECTOR = "device.attributes['gpu.intel.com'].family == 'Arc B-Series'"
@@ -216,9 +215,9 @@ def test_a_pod_that_no_node_takes_says_what_is_wrong_with_its_class() -> None:
     trouble = "AcceleratorClass intel-gpu: spec.dra.selectors[0] asks for memory"
     one = replace(look(PodView(pod), targetDevice="GPU"), class_troubles=[trouble])
     assert tell(one)["Ready"] == ("False", "Unschedulable")
-    ready = next(c for c in make_service_status(one).conditions if c.type == "Ready")
-    assert "cannot allocate all claims; " + trouble in ready.message
-    assert "no accelerator" not in ready.message
+    message = read_message(one)
+    assert "cannot allocate all claims; " + trouble in message
+    assert "no accelerator" not in message
 
 
 @pytest.mark.parametrize(
@@ -234,18 +233,17 @@ def test_a_pod_that_finds_all_devices_taken_says_what_to_do(scheduler: str, *, o
     pod["status"]["conditions"] = [
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": scheduler}
     ]
-    ready = next(c for c in make_service_status(look(PodView(pod))).conditions if c.type == "Ready")
-    assert ("no accelerator of its class is free" in ready.message) is of_devices
+    assert ("no accelerator of its class is free" in read_message(look(PodView(pod)))) is of_devices
 
 
 def test_a_pod_that_may_not_open_its_device_says_both_groups() -> None:
     pod = make_pod(**serving(state=ended("PermissionDenied")))
     pod["spec"]["securityContext"] = {"supplementalGroups": [109]}
     one = replace(look(PodView(pod), targetDevice="GPU"), node_groups={"n1": [992]})
-    device = next(c for c in make_service_status(one).conditions if c.type == "DeviceReady")
-    assert (device.status, device.reason) == ("False", "PermissionDenied")
-    assert "node n1 has its devices in group 992" in device.message
-    assert "the pod has group 109" in device.message
+    assert tell(one)["DeviceReady"] == ("False", "PermissionDenied")
+    message = read_message(one, "DeviceReady")
+    assert "node n1 has its devices in group 992" in message
+    assert "the pod has group 109" in message
 
 
 # --- a template's life

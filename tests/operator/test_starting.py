@@ -9,11 +9,10 @@ import pytest
 from tests.operator.fakes.api_server import ApiServer
 from tests.operator.fakes.running import Running, condition, eventually, make_service, run_operator, settle
 from tests.operator.fakes.workloads import Workloads
-from tests.operator.test_status import look, make_deployment, make_pod, tell
+from tests.operator.test_status import look, make_deployment, make_pod, read_message, tell
 from vinoserve_operator.errors import RejectedError
 from vinoserve_operator.kinds import INFERENCE_SERVICE, POD, Ref
 from vinoserve_operator.status.pods import Diagnosis, PodView
-from vinoserve_operator.status.service import make_service_status
 from vinoserve_operator.status.starting import diagnose_start
 from vinoserve_operator.waits import Waits, read_warning
 
@@ -98,7 +97,7 @@ async def test_what_a_node_says_is_the_reason(event: Object, reason: str, *, stu
     one = look(pod, deployment=make_deployment(readyReplicas=0))
     assert tell(one)["Ready"] == ("False", reason)
     assert tell(one)["Stalled"][0] == str(stuck)
-    assert text in next(c for c in make_service_status(one).conditions if c.type == "Ready").message
+    assert text in read_message(one)
     assert again is not None
     assert again <= 5
 
@@ -179,8 +178,7 @@ async def test_without_events_it_is_told_late_what_must_be_there() -> None:
     told = look(pod, deployment=make_deployment(readyReplicas=0))
     assert tell(told)["Ready"] == ("False", "VolumeNotReady")
     assert tell(told)["Reconciling"][0] == "True"
-    ready = next(c for c in make_service_status(told).conditions if c.type == "Ready")
-    assert "see that Secret s3-reader is there" in ready.message
+    assert "see that Secret s3-reader is there" in read_message(told)
     (pod,), _ = await Waits(api).explain(SERVICE, [PodView(make_waiting())], LATER)  # type: ignore[arg-type]
     assert tell(look(pod, deployment=make_deployment(readyReplicas=0)))["Ready"] == ("False", "Pending")
 
@@ -200,9 +198,9 @@ async def test_a_pod_that_was_evicted_and_ended_well_says_so() -> None:
     assert len(api.asked) == 1
     one = look(*pods, deployment=make_deployment(readyReplicas=0))
     assert tell(one)["Ready"] == ("False", "Evicted")
-    failure = next(c for c in make_service_status(one).conditions if c.type == "Ready")
-    assert "pod ended: " in failure.message
-    assert "exceeds the total limit of containers 4Ki" in failure.message
+    message = read_message(one)
+    assert "pod ended: " in message
+    assert "exceeds the total limit of containers 4Ki" in message
 
 
 async def test_one_that_another_has_replaced_is_not_asked_about() -> None:

@@ -237,10 +237,9 @@ def test_the_schedulers_message_reaches_the_user() -> None:
     pod["status"]["conditions"] = [
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: no GPU"}
     ]
-    status = make_service_status(look(PodView(pod)))
-    ready = next(c for c in status.conditions if c.type == "Ready")
-    assert ready.reason == "Unschedulable"
-    assert "0/3 nodes: no GPU" in ready.message
+    one = look(PodView(pod))
+    assert tell(one)["Ready"][1] == "Unschedulable"
+    assert "0/3 nodes: no GPU" in read_message(one)
 
 
 @pytest.mark.parametrize(
@@ -282,8 +281,7 @@ def test_why_it_fell_back_is_told_once_and_without_other_warnings() -> None:
     why = "asked for AUTO:GPU,CPU, but it runs on CPU: GPU is not here"
     report = make_report(targetDevice="AUTO:GPU,CPU", onRequestedDevice=False, warnings=["no cache", why])
     one = look(PodView(make_pod(ready=True, **READY), report), targetDevice="AUTO:GPU,CPU")
-    device = next(c for c in make_service_status(one).conditions if c.type == "DeviceReady")
-    assert device.message == f"pod p1: {why}"
+    assert read_message(one, "DeviceReady") == f"pod p1: {why}"
 
 
 def hold_device(pod: Object, health: str) -> Object:
@@ -363,9 +361,8 @@ def test_evicted_and_ending_pods_are_not_spoken_of() -> None:
 
 def test_auto_that_sees_only_the_cpu_says_how_to_give_it_more() -> None:
     report = make_report(targetDevice="AUTO")
-    status = make_service_status(look(PodView(make_pod(ready=True, **READY), report), targetDevice="AUTO"))
-    device = next(c for c in status.conditions if c.type == "DeviceReady")
-    assert "spec.accelerators" in device.message
+    one = look(PodView(make_pod(ready=True, **READY), report), targetDevice="AUTO")
+    assert "spec.accelerators" in read_message(one, "DeviceReady")
 
 
 def test_each_transition_makes_one_event_and_none_is_made_twice() -> None:
