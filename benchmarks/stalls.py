@@ -5,25 +5,26 @@ A process on each core does nothing but look at the clock; when the clock has go
 """
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.process import pin
 from benchmarks.results import Stalls
+from tools.toolbox.programs import run
 
 _NOTICED_SECONDS = 0.0002
 """Ten times what an interrupt takes."""
 
 
 def measure_stalls(cores: Sequence[int], seconds: float) -> Stalls:
-    """All the cores at the same time, while nothing else is measured."""
-    looks = [
-        subprocess.Popen([*pin([core]), sys.executable, "-m", __name__, str(seconds)], stdout=subprocess.PIPE)
-        for core in cores
-    ]
-    found = [json.loads(look.communicate()[0]) for look in looks]
+    """All the cores at the same time, while nothing else is measured. Raises ToolError where a look fails."""
+    with ThreadPoolExecutor(len(cores)) as pool:
+        looks = pool.map(
+            lambda core: run([*pin([core]), sys.executable, "-m", __name__, str(seconds)]), cores
+        )
+    found = [json.loads(done.stdout) for done in looks]
     away = sum(one["away"] for one in found)
     return Stalls(
         share=round(away / seconds / len(cores), 5),
