@@ -130,4 +130,5 @@ class ClassReason(StrEnum):
     SELECTOR_NEVER_MATCHES = "SelectorNeverMatches"
     DEVICES_TAINTED = "DevicesTainted"
     DEVICES_UNHEALTHY = "DevicesUnhealthy"
+    NODES_UNAVAILABLE = "NodesUnavailable"
     INVALID_SPEC = "InvalidSpec"

@@ -185,7 +185,7 @@ def _essence(kept: Kept) -> object:
     if kept.ref.kind is HORIZONTAL_POD_AUTOSCALER:
         metadata = {k: v for k, v in found["metadata"].items() if k != "resourceVersion"}
         return metadata, found["spec"], found["status"]
-    return found["metadata"]["labels"], found.get("status")
+    return found["metadata"]["labels"], found.get("spec"), found.get("status")
 
 
 def _version(found: Object) -> int:

@@ -19,7 +19,9 @@ def trim(kind: Kind, found: Object) -> Object:
             for part in ("capacity", "allocatable")
         }
         kept = {k: metadata.get(k) for k in ("name", "uid", "resourceVersion", "labels")}
-        return {"metadata": kept, "status": {**extended, "ready": is_node_ready(found)}}
+        cordoned = bool((found.get("spec") or {}).get("unschedulable"))
+        status = {**extended, "ready": is_node_ready(found)}
+        return {"metadata": kept, "spec": {"unschedulable": cordoned}, "status": status}
     if kind is NAMESPACE:
         return {"metadata": {k: metadata.get(k) for k in ("name", "uid", "resourceVersion", "labels")}}
     if kind is HORIZONTAL_POD_AUTOSCALER:

@@ -128,6 +128,20 @@ def test_a_device_that_its_plugin_calls_sick_is_told_apart_from_none() -> None:
     assert tell(judge(make_class(), sick)) == ("False", "DevicesUnhealthy")
 
 
+def test_nodes_that_new_pods_do_not_get_to_are_named() -> None:
+    nodes = [make_node(f"n{i}", 2) for i in range(3)]
+    nodes[0]["spec"] = {"unschedulable": True}
+    nodes[1]["status"]["ready"] = False
+    some = judge(make_class(), *nodes)
+    assert (some.nodes, some.allocatable, tell(some)) == (3, 6, ("True", "NodesUnavailable"))
+    assert message(some) == "3 nodes offer 6 units; no new pod gets to n0 (cordoned), n1 (not ready)"
+    assert tell(judge(make_class(), *nodes[:2])) == ("False", "NodesUnavailable")
+    nodes[2]["status"]["capacity"] = {"gpu.intel.com/xe": "3"}
+    assert tell(judge(make_class(), *nodes)) == ("True", "DevicesUnhealthy"), (
+        "first what only an admin can mend"
+    )
+
+
 def test_no_node_and_no_device() -> None:
     assert tell(judge(make_class())) == ("False", "NoNode")
     status = judge(make_class(), make_node())

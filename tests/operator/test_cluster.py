@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vinoserve_operator.cluster import Cluster
-from vinoserve_operator.kinds import DEPLOYMENT, POD, Object, Ref
+from vinoserve_operator.kinds import DEPLOYMENT, NODE, POD, Object, Ref
 from vinoserve_operator.packing import pack
 from vinoserve_operator.sharing import share
 
@@ -52,6 +52,18 @@ def test_pods_share_what_is_equal() -> None:
     assert second is not None
     assert first["spec"] is second["spec"]
     assert [first["status"]["replicas"], second["status"]["replicas"]] == [3, 2]
+
+
+def test_of_a_node_a_heartbeat_is_no_news_and_a_cordon_is() -> None:
+    def make_node(version: int, heartbeat: str, **spec: bool) -> Object:
+        metadata = {"name": "n1", "uid": "u", "resourceVersion": str(version), "labels": {"zone": "a"}}
+        ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": heartbeat}
+        return {"metadata": metadata, "spec": spec, "status": {"conditions": [ready]}}
+
+    cluster = Cluster()
+    assert cluster.put(NODE, make_node(1, "10:00"))
+    assert not cluster.put(NODE, make_node(2, "10:05"))
+    assert cluster.put(NODE, make_node(3, "10:06", unschedulable=True))
 
 
 @given(VALUES, VALUES)

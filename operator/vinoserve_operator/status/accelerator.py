@@ -68,7 +68,7 @@ def make_class_status(look: ClassLook) -> AcceleratorClassStatus:
     names = {_name(node) for node in matching}
     pods = [pod for pod in look.pods if pod["spec"].get("nodeName") in names]
     verdicts = {
-        ClassConditionType.READY: offer.verdict,
+        ClassConditionType.READY: _judge_nodes(offer),
         ClassConditionType.RENDER_GROUPS: judge_groups(accelerator, groups, offer.nodes),
     }
     label = _DRIVER_LABELS[accelerator.spec.device_type]
@@ -224,6 +224,24 @@ def _judge_counted(offering: Sequence[Object], units: int, unhealthy: Mapping[st
         "see its log there, and the kernel's"
     )
     return Verdict("True" if units else "False", ClassReason.DEVICES_UNHEALTHY, text)
+
+
+def _judge_nodes(offer: _Offer) -> Verdict:
+    """The verdict on the devices, where they are fine: on the nodes that new pods would go to."""
+    away = {_name(node): why for node in offer.nodes if (why := _find_obstacle(node))}
+    if not away or offer.verdict.reason != ClassReason.AVAILABLE:
+        return offer.verdict
+    shown = ", ".join(f"{node} ({why})" for node, why in sorted(away.items())[:_SHOWN])
+    more = f" and {len(away) - _SHOWN} more" if len(away) > _SHOWN else ""
+    text = f"{offer.verdict.message}; no new pod gets to {shown}{more}"
+    open_ = len(away) < len(offer.nodes)
+    return Verdict("True" if open_ else "False", ClassReason.NODES_UNAVAILABLE, text)
+
+
+def _find_obstacle(node: Object) -> str | None:
+    if not (node.get("status") or {}).get("ready", True):
+        return "not ready"
+    return "cordoned" if (node.get("spec") or {}).get("unschedulable") else None
 
 
 def _read_units(counts: Mapping[str, str], resource: str) -> int:
