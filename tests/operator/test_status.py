@@ -375,6 +375,11 @@ def test_each_transition_makes_one_event_and_none_is_made_twice() -> None:
     ]
     assert make_events(raw, (), status.conditions, "me", LATER)[0]["metadata"] == events[0]["metadata"]
     assert make_events(raw, status.dump()["conditions"], status.conditions, "me", NOW) == []
+    served = [{"type": type_, "status": "True", "reason": "Ready"} for type_ in ("ModelReady", "Ready")]
+    assert [(e["action"], e["reason"]) for e in make_events(raw, served, status.conditions, "me", NOW)] == [
+        ("Accepted", "Valid"),
+        ("Ready", "DigestMismatch"),
+    ], "one for what isn't served any more, not two"
 
 
 @pytest.mark.parametrize("reason", [FailureReason.DEVICE_NOT_FOUND, FailureReason.PERMISSION_DENIED])

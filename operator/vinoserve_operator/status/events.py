@@ -54,10 +54,18 @@ def make_events(
     `now` is the time in RFC 3339, to the second.
     """
     before = {c["type"]: (str(c["status"]), str(c["reason"])) for c in previous}
-    return [
-        _make_event(raw, condition, position, instance, now)
+    news = {
+        position: condition
         for position, condition in enumerate(present)
         if _is_news(condition, *before.get(condition.type, ("Unknown", "")))
+    }
+    failures = {c.reason for c in news.values() if c.type == ConditionType.READY and c.status == "False"}
+    return [
+        _make_event(raw, condition, position, instance, now)
+        for position, condition in news.items()
+        if condition.type == ConditionType.READY  # which says the same of what is no longer served
+        or condition.status != "False"
+        or condition.reason not in failures
     ]
 
 
