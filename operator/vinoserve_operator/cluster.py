@@ -22,6 +22,7 @@ from vinoserve_operator.kinds import (
     Kind,
     Object,
     Ref,
+    find_controller,
     make_ref,
 )
 from vinoserve_operator.packing import Packed, pack
@@ -35,7 +36,7 @@ _PACKED: Final = CHILDREN
 """Only ever looked at one by one. Of services and pods, metrics and classes look at all there are."""
 
 _INDEXED: Final = (POD, *EXTRAS)
-"""Those of one service are known by its label, others by its name."""
+"""Of these a service may have several, by any names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Cluster:
         return self._changes[kind]
 
     def gather_owned(self, kind: Kind, service: Ref) -> list[Object]:
-        """Pods or extras that carry the service's label."""
+        """Pods or extras that belong to the service."""
         refs = self._instances.get((kind, service.namespace, service.name), ())
         return [self._objects[kind][ref].read() for ref in sorted(refs, key=lambda ref: ref.name)]
 
@@ -168,9 +169,18 @@ class Cluster:
 
 
 def find_service(kind: Kind, found: Object) -> Ref | None:
-    """The InferenceService that an object of ours belongs to, by its label."""
-    instance = (found["metadata"].get("labels") or {}).get(INSTANCE_LABEL) if kind.owned else None
-    return Ref(INFERENCE_SERVICE, found["metadata"].get("namespace") or "", instance) if instance else None
+    """The InferenceService that an object of ours belongs to. Labels count for pods alone: anybody may have changed them."""
+    if not kind.owned:
+        return None
+    ref = make_ref(kind, found)
+    name: str | None
+    if kind in CHILDREN:
+        name = ref.name
+    elif kind is POD:
+        name = (found["metadata"].get("labels") or {}).get(INSTANCE_LABEL)
+    else:
+        name = (find_controller(found) or {}).get("name")
+    return Ref(INFERENCE_SERVICE, ref.namespace, name) if name else None
 
 
 def _find_index(kept: Kept) -> tuple[Kind, str, str] | None:

@@ -28,6 +28,7 @@ from tests.operator.fakes.running import (
 )
 from tests.operator.fakes.workloads import Workloads
 from vinoserve_operator import streams
+from vinoserve_operator.desired.names import INSTANCE_LABEL
 from vinoserve_operator.kinds import (
     CHILDREN,
     DEPLOYMENT,
@@ -302,10 +303,25 @@ async def test_what_is_changed_or_deleted_by_hand_is_put_back(
         service = api.get(SERVICE, "default", "resnet")
         api.put({**service, "metadata": {**service["metadata"], "labels": {}}})
         await eventually(as_before, api)
+        await settle(operator, api)
+        for kind in CHILDREN:
+            found = api.get(kind, "default", "resnet")
+            labels = {**found["metadata"]["labels"], INSTANCE_LABEL: "another"}
+            api.put({**found, "metadata": {**found["metadata"], "labels": labels}})
+        await eventually(as_before, api)
         edit(api, replicas=2)  # a budget is made for the first time, which nobody has deleted
         await eventually(lambda: api.gather(POD_DISRUPTION_BUDGET), api)
         await settle(operator, api)
         told = {event["note"].split(" ", 1)[0] for event in api.gather(EVENT) if event["reason"] == "PutBack"}
         config = next(iter(config_map["data"]))
-    assert told == {"ConfigMap", "Service", "Deployment", "spec.replicas", "spec.selector", f"data.{config}"}
+    instance = f"metadata.labels.{INSTANCE_LABEL}"
+    assert told == {
+        "ConfigMap",
+        "Service",
+        "Deployment",
+        instance,
+        "spec.replicas",
+        "spec.selector",
+        f"data.{config}",
+    }
     assert [len(api.gather(kind)) for kind in (*CHILDREN, POD)] == [1, 1, 1, 2]
