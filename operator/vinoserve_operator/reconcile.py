@@ -16,10 +16,6 @@ from vinoserve_operator.cluster import Cluster
 from vinoserve_operator.desired.children import Children, make_children
 from vinoserve_operator.desired.names import (
     POD_SECURITY_LABEL,
-    make_config_key,
-    make_label_selector,
-    make_labels,
-    read_config_key,
 )
 from vinoserve_operator.errors import (
     ConflictError,
@@ -28,11 +24,11 @@ from vinoserve_operator.errors import (
     RejectedError,
     RetryableError,
 )
+from vinoserve_operator.generations import Generations
 from vinoserve_operator.kinds import (
     ACCELERATOR_CLASS,
     BY_NAME,
     CHILDREN,
-    CONFIG_MAP,
     DEPLOYMENT,
     EXTRAS,
     HORIZONTAL_POD_AUTOSCALER,
@@ -40,7 +36,6 @@ from vinoserve_operator.kinds import (
     JOB,
     NAMESPACE,
     POD,
-    REPLICA_SET,
     RESOURCE_CLAIM_TEMPLATE,
     SERVICE,
     Object,
@@ -114,6 +109,7 @@ class Reconciler:
         self._services = asyncio.Semaphore(_SERVICES_AT_ONCE)
         self._waits = Waits(kube)
         self._accelerators = Accelerators(kube, cluster)
+        self._generations = Generations(kube, cluster)
 
     async def __call__(self, ref: Ref) -> float | None:
         kind = ref.kind.name
@@ -157,7 +153,7 @@ class Reconciler:
             if children:
                 try:
                     children = self._hold_back(ref, children)
-                    kept = await self._gather_configs(ref, children)
+                    kept = await self._generations.gather_configs(ref, children)
                     present = await self._apply_children(raw, children.keep_configs(kept), written)
                     await self._delete_superfluous(ref, raw, children, written)
                     if not kept and children.precompile is None:
@@ -179,6 +175,7 @@ class Reconciler:
                 class_troubles=self._accelerators.gather_troubles(acceptance.service),
                 autoscaler=self._cluster.get(Ref(HORIZONTAL_POD_AUTOSCALER, ref.namespace, ref.name)),
                 precompiling=self._find_precompiling(ref, children, owned),
+                template=await self._generations.find_template(ref, pods),
                 now=now,
             )
             status = make_service_status(look)
@@ -256,24 +253,6 @@ class Reconciler:
         template = (deployment.get("spec") or {}).get("template") or {}
         context = (template.get("spec") or {}).get("securityContext") or {}
         return context.get("supplementalGroups") or []
-
-    async def _gather_configs(self, ref: Ref, children: Children) -> dict[str, str]:
-        """The ConfigMap's keys that pods of other generations mount, or may yet: a pod that restarts finds its own config.
-
-        ReplicaSets are asked for only when something could be dropped.
-        """
-        present = (self._cluster.get(Ref(CONFIG_MAP, ref.namespace, ref.name)) or {}).get("data") or {}
-        others = {key: text for key, text in present.items() if key != make_config_key(children.config)}
-        used = {read_config_key(pod["metadata"]) for pod in self._cluster.gather_owned(POD, ref)}
-        if others.keys() - used:
-            selector = make_label_selector(make_labels(ref.name))
-            replica_sets = await self._kube.gather(REPLICA_SET, ref.namespace, selector)
-            used |= {
-                read_config_key(r["spec"]["template"]["metadata"])
-                for r in replica_sets
-                if r["spec"].get("replicas")
-            }
-        return {key: text for key, text in others.items() if key in used}
 
     async def _apply_children(self, raw: Object, children: Children, written: Written) -> list[Object]:
         """Apply what differs, and give all as they are then."""

@@ -1,5 +1,6 @@
 """What the user is told of a rollout: numbers that are true, and of which generation a pod speaks."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.operator.test_status import (
 from vinoserve_api.conditions import AcceptedReason
 from vinoserve_operator.status.events import make_events
 from vinoserve_operator.status.pods import PodView
+from vinoserve_operator.status.rollout import find_template
 from vinoserve_operator.status.service import Acceptance, make_service_status
 
 Object = dict[str, Any]
@@ -221,3 +223,61 @@ def test_a_refused_spec_goes_on_serving_the_last_valid_one() -> None:
     assert told["Ready"] == ("False", "InvalidDevice")
     assert told["ModelReady"] == ("True", "Loaded")
     assert told["Stalled"][0] == "True"
+
+
+TAKEN = "0/1 nodes are available: 1 Insufficient gpu.intel.com/xe. preemption: not helpful"
+QUOTA = {"type": "ReplicaFailure", "status": "True", "message": 'pods "x" is forbidden: exceeded quota: q'}
+
+
+def make_ending(template: str = "a") -> PodView:
+    pod = make_pod_of(template, name="old", ready=True, **READY)
+    pod["metadata"]["deletionTimestamp"] = NOW
+    return PodView(pod)
+
+
+def make_waiting() -> PodView:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": TAKEN}
+    pod = make_pod_of("b", name="new")
+    pod["spec"], pod["status"] = {}, {"phase": "Pending", "conditions": [condition]}
+    return PodView(pod)
+
+
+def test_an_accelerator_that_the_own_old_pod_still_holds_needs_nobody_to_act() -> None:
+    waiting = look(make_waiting(), make_ending(), deployment=make_deployment(readyReplicas=0))
+    assert tell(waiting)["Ready"] == ("False", "RollingOut")
+    assert tell(waiting)["Stalled"][0] == "False"
+    assert read_message(waiting).startswith(
+        "pod new: waits for an accelerator that pod old holds until it has ended"
+    )
+    for full in (look(make_waiting()), replace(waiting, lost_nodes=frozenset({"n1"}))):
+        assert tell(full)["Ready"] == ("False", "Unschedulable"), "nothing comes free by itself"
+        assert tell(full)["Stalled"][0] == "True"
+
+
+def test_a_quota_that_the_own_old_pod_still_counts_for_needs_nobody_to_act() -> None:
+    deployment = make_deployment(readyReplicas=0, conditions=[QUOTA])
+    waiting = look(make_ending(), deployment=deployment)
+    assert tell(waiting)["Ready"] == ("False", "RollingOut")
+    assert tell(waiting)["Stalled"][0] == "False"
+    assert read_message(waiting).startswith(
+        "waits for room in the quota, which pod old holds until it has ended"
+    )
+
+
+def test_after_a_rollback_the_pods_of_what_is_back_are_spoken_of() -> None:
+    """They may be the older ones."""
+    back = PodView(make_pod_of("a", name="back", **serving(state=WAITING, lastState=ended("ModelNotFound"))))
+    left = make_pod_of("b", name="left", **CRASHED)
+    left["metadata"]["creationTimestamp"] = LATER
+    both = look(back, PodView(left), deployment=make_deployment(readyReplicas=0))
+    assert tell(both)["Ready"] == ("False", "ModelInvalid")
+    assert tell(replace(both, template="a"))["Ready"] == ("False", "ModelNotFound")
+
+
+def test_the_newest_revision_is_of_the_present_template() -> None:
+    def make_replica_set(template: str, revision: str) -> Object:
+        annotations = {"deployment.kubernetes.io/revision": revision}
+        return {"metadata": {"labels": {"pod-template-hash": template}, "annotations": annotations}}
+
+    assert find_template([make_replica_set("a", "10"), make_replica_set("b", "9")]) == "a"
+    assert find_template([]) is None

@@ -373,7 +373,11 @@ def test_each_transition_makes_one_event_and_none_is_made_twice() -> None:
         ("Accepted", "Valid", "Normal"),
         ("ModelReady", "DigestMismatch", "Warning"),
     ]
-    assert make_events(raw, (), status.conditions, "me", LATER)[0]["metadata"] == events[0]["metadata"]
+    assert make_events(raw, (), status.conditions, "me", NOW)[0]["metadata"] == events[0]["metadata"]
+    later = make_events(raw, (), status.conditions, "me", LATER)
+    assert max(e["metadata"]["name"] for e in events) < min(e["metadata"]["name"] for e in later), (
+        "kubectl describe lists them by name"
+    )
     assert make_events(raw, status.dump()["conditions"], status.conditions, "me", NOW) == []
     served = [{"type": type_, "status": "True", "reason": "Ready"} for type_ in ("ModelReady", "Ready")]
     assert [(e["action"], e["reason"]) for e in make_events(raw, served, status.conditions, "me", NOW)] == [

@@ -48,7 +48,7 @@ def explain_unhealthy(pod: PodView) -> str | None:
         return None
     return (
         f"{', '.join(pod.unhealthy)} is called unhealthy on node {pod.node}: see the device plugin's or DRA driver's log there, "
-        f"and the kernel's; `kubectl delete pod {pod.name}` has it made anew with a whole device"
+        f"and the kernel's; `kubectl delete pod {pod.name}` has it made anew with a whole device, if one is free (`kubectl get acceleratorclasses`)"
     )
 
 
@@ -70,8 +70,8 @@ def _fell_back(service: InferenceService | None, pod: PodView) -> Verdict:
 
 def _describe(service: InferenceService | None, pods: Sequence[PodView]) -> str:
     reports = [pod.report for pod in pods if pod.report]
-    devices = sorted({device for report in reports for device in report.execution_devices})
-    names = sorted({name for report in reports for name in report.device_names})
+    devices = list(dict.fromkeys(device for report in reports for device in report.execution_devices))
+    names = list(dict.fromkeys(name for report in reports for name in report.device_names))
     text = f"runs on {','.join(devices)}" + (f" ({', '.join(names)})" if names else "")
     if service and devices == ["CPU"] and not service.spec.accelerators:
         target = parse_target(service.spec.target_device)

@@ -50,7 +50,7 @@ def make_events(
 ) -> list[dict[str, Any]]:
     """Events for what has changed from the previous conditions of `raw` to the present ones.
 
-    An event's name is made from what it tells, so that telling it twice makes one. `instance` names the operator's process,
+    An event's name is made from what it tells and when, so that telling it again at once makes one. `instance` names the operator's process,
     `now` is the time in RFC 3339, to the second.
     """
     before = {c["type"]: (str(c["status"]), str(c["reason"])) for c in previous}
@@ -105,7 +105,7 @@ def _make_event(
     raw: Mapping[str, Any], condition: Condition, position: int, instance: str, now: str
 ) -> dict[str, Any]:
     digested = (condition.type, condition.status, condition.reason, str(condition.observed_generation))
-    name = _make_name(raw, condition.last_transition_time, position, *digested)
+    name = _make_name(raw, now, position, *digested)
     normal = condition.status == "True" or condition.reason in _NORMAL
     told = {
         "type": "Normal" if normal else "Warning",

@@ -66,7 +66,7 @@ _IMAGE_FAILURES: Final = (
 _SANDBOX: Final = "PodReadyToStartContainers"
 """Condition: volumes and network are there."""
 
-_TEMPLATE_LABEL: Final = "pod-template-hash"
+TEMPLATE_LABEL: Final = "pod-template-hash"
 
 #: Exit codes of processes that SIGILL, SIGABRT, SIGBUS, SIGFPE or SIGSEGV has ended.
 _CRASH_CODES: Final = {132, 134, 135, 136, 139}
@@ -179,7 +179,7 @@ class PodView:
     @property
     def template(self) -> str | None:
         """The Deployment's template that it was made by."""
-        return (self.pod["metadata"].get("labels") or {}).get(_TEMPLATE_LABEL)
+        return (self.pod["metadata"].get("labels") or {}).get(TEMPLATE_LABEL)
 
     @property
     def created(self) -> str:
@@ -190,6 +190,12 @@ class PodView:
         """Not about to go, not over: evicted pods stay around as Failed."""
         over = (self.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
         return not over and not self.pod["metadata"].get("deletionTimestamp")
+
+    @property
+    def ending(self) -> bool:
+        """Told to end, and not over: it holds what it has until then."""
+        over = (self.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        return not over and bool(self.pod["metadata"].get("deletionTimestamp"))
 
     @property
     def succeeded(self) -> bool:

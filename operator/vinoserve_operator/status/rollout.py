@@ -1,13 +1,13 @@
 """How far a Deployment is."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from vinoserve_api.conditions import ProgressReason
 from vinoserve_operator.status.conditions import Verdict
-from vinoserve_operator.status.pods import count_pods
+from vinoserve_operator.status.pods import TEMPLATE_LABEL, count_pods
 
 _REVISION: Final = "deployment.kubernetes.io/revision"
 
@@ -57,7 +57,7 @@ class Rollout:
             available=(status.get("availableReplicas") or 0) if spec.get("minReadySeconds") else ready,
             old_first=strategy.get("type") == "Recreate"
             or (strategy.get("rollingUpdate") or {}).get("maxSurge") == 0,
-            revision=int((deployment["metadata"].get("annotations") or {}).get(_REVISION, "1")),
+            revision=_read_revision(deployment),
             progressed=_find_progressed(status),
             refusal=_find_refusal(status),
         )
@@ -96,6 +96,16 @@ class Rollout:
         if live > done:
             return f"{told}; {_have(live - done, 'more ')} yet to go"
         return told if young else f"{told}; the Deployment's status has yet to say so"
+
+
+def find_template(replica_sets: Iterable[Mapping[str, Any]]) -> str | None:
+    """Hash of the newest revision's template: a rollback gives an old ReplicaSet the newest number."""
+    newest = max(replica_sets, key=_read_revision, default=None)
+    return (newest["metadata"].get("labels") or {}).get(TEMPLATE_LABEL) if newest else None
+
+
+def _read_revision(found: Mapping[str, Any]) -> int:
+    return int((found["metadata"].get("annotations") or {}).get(_REVISION, "1"))
 
 
 def describe_serving(pods: int, more: str = "", of: str = "") -> str:

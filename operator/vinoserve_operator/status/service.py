@@ -13,6 +13,7 @@ from vinoserve_operator.desired.names import make_label_selector, make_selector,
 from vinoserve_operator.status.conditions import Verdict, cut, make_condition
 from vinoserve_operator.status.devices import explain_unhealthy, judge_device
 from vinoserve_operator.status.disruptions import diagnose_lost, find_disruption
+from vinoserve_operator.status.ending import find_ending, wait_for_device, wait_for_quota
 from vinoserve_operator.status.groups import explain_groups
 from vinoserve_operator.status.pods import Diagnosis, PodView, count_pods, find_released
 from vinoserve_operator.status.precompile import Precompiling
@@ -78,6 +79,9 @@ class Look:
     precompiling: Precompiling | None = None
     """The Job that its Deployment waits for."""
 
+    template: str | None = None
+    """Hash of the Deployment's present template, where it was asked for; else the youngest pod's counts as that."""
+
     live: Sequence[PodView] = field(init=False, default=())
 
     leaving: frozenset[str] = field(init=False, default=frozenset())
@@ -94,6 +98,11 @@ class Look:
         return tuple(pod for pod in self.live if pod.config == self.acceptance.config)
 
     @property
+    def newest(self) -> str | None:
+        """Hash of the template whose pods shall stay."""
+        return self.template or (self.current[-1].template if self.current else None)
+
+    @property
     def serving(self) -> int:
         """Ready pods, of whatever generation."""
         return sum(pod.ready for pod in self.live)
@@ -108,9 +117,8 @@ def _find_leaving(look: Look) -> Iterator[str]:
         return
     rollout = Rollout.read(look.deployment)
     unmade = look.deployment is not None and not (rollout.observed and rollout.updated)
-    newest = look.current[-1].template if look.current else None
     for pod in look.live:
-        if unmade or pod.config != look.acceptance.config or pod.template != newest:
+        if unmade or pod.config != look.acceptance.config or pod.template != look.newest:
             yield pod.name
 
 
@@ -120,7 +128,7 @@ def make_service_status(look: Look) -> InferenceServiceStatus:
     previous = look.raw.get("status") or {}
     before = previous.get("conditions") or ()
     generation = metadata.get("generation")
-    rollout = Rollout.read(look.deployment)
+    rollout = wait_for_quota(Rollout.read(look.deployment), find_ending(look.pods, look.lost_nodes))
     worst = _find_worst(look)
     verdicts = _judge(look, rollout, worst)
     newest = max((p for p in look.current if p.ready and p.report), key=lambda p: p.created, default=None)
@@ -166,7 +174,8 @@ def _judge(look: Look, rollout: Rollout, worst: Worst | None) -> dict[ConditionT
     ailing = worst[1] if worst and not _is_leaving(look, worst) else None
     device = judge_device(acceptance.service, look.current or look.live, ailing, model)
     ready = _judge_ready(look, rollout, worst, model, device)
-    stuck = rollout.refusal is not None or (ailing is not None and ailing.stuck)
+    refused = rollout.refusal is not None and rollout.refusal.reason != ProgressReason.ROLLING_OUT
+    stuck = refused or (ailing is not None and ailing.stuck)
     wanted = acceptance.service is not None and _wants_none(acceptance.service) is None
     stalled = ready.status != "True" and (stuck if wanted else not acceptance.service)
     moving = ready.status != "True" and not stalled and not _rests(look)
@@ -298,8 +307,7 @@ def _advise(service: InferenceService, rollout: Rollout, diagnosis: Diagnosis) -
 def _say_what_serves(look: Look, rollout: Rollout) -> str:
     if look.serving:
         return f"; {describe_serving(look.serving)}"
-    newest = look.current[-1].template if look.current else None
-    if rollout.old_first and rollout.is_replacing(newest):
+    if rollout.old_first and rollout.is_replacing(look.newest):
         return (
             "; nothing serves: the old pods went first, because accelerators are exclusive or "
             "spec.rollout.strategy is Recreate"
@@ -325,7 +333,11 @@ def _explain(look: Look, pod: PodView, found: Diagnosis) -> Diagnosis:
     if lost:
         return lost
     if found.reason == ProgressReason.UNSCHEDULABLE:
-        more = look.class_troubles or ((_NONE_FREE,) if _NO_DEVICE.search(found.message) else ())
+        taken = bool(_NO_DEVICE.search(found.message))
+        ending = find_ending(look.pods, look.lost_nodes) if taken else ()
+        if ending:
+            return wait_for_device(ending)
+        more = look.class_troubles or ((_NONE_FREE,) if taken else ())
     elif found.device and pod.node:
         explained = explain_groups(pod.node, look.node_groups.get(pod.node, ()), pod.groups)
         more = (explained,) if explained else ()
