@@ -266,7 +266,7 @@ class Reconciler:
             key = make_key(wanted)
             was = observed.get(key)
             async with self._services if wanted["kind"] == SERVICE.name else contextlib.nullcontext():
-                observed[key] = await self._apply_child(refs[key], wanted, was, raw)
+                observed[key], was = await self._apply_child(refs[key], wanted, was, raw)
             self._cluster.put(refs[key].kind, observed[key])
             written.applied.append(wanted["kind"])
             self._tell_put_back(raw, wanted, was)
@@ -281,17 +281,19 @@ class Reconciler:
             event = make_put_back_event(raw, wanted, difference, self._instance, self._now())
             self._recorder.record(event)
 
-    async def _apply_child(self, ref: Ref, wanted: Object, present: Object | None, raw: Object) -> Object:
-        """`present` as far as it is known: in its place there may be what isn't ours."""
+    async def _apply_child(
+        self, ref: Ref, wanted: Object, present: Object | None, raw: Object
+    ) -> tuple[Object, Object | None]:
+        """The child, and what was there before. `present` as far as it is known: in its place there may be what isn't ours."""
         if present is None:
             try:
-                return await self._kube.create(wanted)
+                return await self._kube.create(wanted), None
             except ConflictError:
                 present = await self._kube.get(*ref)
         if present is not None:
             check_ours(present, raw)
             wanted["metadata"]["uid"] = present["metadata"]["uid"]  # of one deleted meanwhile nothing is made
-        return await self._kube.apply(wanted)
+        return await self._kube.apply(wanted), present
 
     async def _delete_superfluous(self, ref: Ref, raw: Object, children: Children, written: Written) -> None:
         """What the spec called for once; after all else, so that nothing is without it too early."""

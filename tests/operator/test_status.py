@@ -284,6 +284,14 @@ def test_why_it_fell_back_is_told_once_and_without_other_warnings() -> None:
     assert read_message(one, "DeviceReady") == f"pod p1: {why}"
 
 
+def test_a_cpu_that_stands_in_is_told_from_a_device_that_is_missing() -> None:
+    report = make_report(targetDevice="AUTO:GPU,CPU", executionDevices=["(CPU)"], onRequestedDevice=False)
+    one = look(PodView(make_pod(ready=True, **READY), report), targetDevice="AUTO:GPU,CPU")
+    assert read_message(one, "DeviceReady") == (
+        "pod p1: asked for AUTO:GPU,CPU; the CPU stands in while AUTO compiles for the device that it chose"
+    )
+
+
 def hold_device(pod: Object, health: str) -> Object:
     """As Kubernetes 1.36 tells what a device plugin says of a device that the pod holds."""
     told = {"resourceID": "card0-0", "health": health, "message": "95 degrees"}

@@ -57,10 +57,13 @@ def _fell_back(service: InferenceService | None, pod: PodView) -> Verdict:
     runs = ",".join(report.execution_devices) if report else ""
     asked = report.target_device if report else ""
     allowed = service is not None and service.spec.on_fallback == "Allow"
-    why = next(
-        (text for text in (report.warnings if report else ()) if text.startswith("asked for ")),
-        f"asked for {asked}, but it runs on {runs or 'another device'}",
-    )
+    if runs.startswith("("):
+        why = f"asked for {asked}; the {runs.strip('()')} stands in while AUTO compiles for the device that it chose"
+    else:
+        why = next(
+            (text for text in (report.warnings if report else ()) if text.startswith("asked for ")),
+            f"asked for {asked}, but it runs on {runs or 'another device'}",
+        )
     return Verdict(
         "True" if allowed else "False",
         FailureReason.FELL_BACK_TO_CPU,
