@@ -87,6 +87,9 @@ class RuntimeConfig(ContractDocument):
     parity: Parity | None = None
     on_fallback: OnFallback
     cache_size_limit: int | None = Field(None, description="Bytes that compiled models may take.")
+    model_size_limit: int | None = Field(
+        None, description="Bytes that the model may take, with archives beside what is in them."
+    )
     warmup_requests: int
     release_after_seconds: int | None = Field(
         None, description="How long nobody asks anything before the compiled model is let go of; null: never."
@@ -115,9 +118,8 @@ def make_runtime_config(service: InferenceService) -> RuntimeConfig:
         operator_affinity=spec.operator_affinity,
         batching=spec.batching,
         parity=spec.parity,
-        cache_size_limit=None
-        if spec.cache.compiled.size_limit is None
-        else parse_quantity(spec.cache.compiled.size_limit),
+        cache_size_limit=_parse_size(spec.cache.compiled.size_limit),
+        model_size_limit=_parse_size(spec.cache.model.size_limit),
         on_fallback=spec.on_fallback or parse_target(spec.target_device).default_on_fallback,
         warmup_requests=spec.warmup.requests,
         release_after_seconds=spec.idle.release_after_seconds if spec.idle else None,
@@ -128,6 +130,10 @@ def make_runtime_config(service: InferenceService) -> RuntimeConfig:
             max_image_pixels=parse_quantity(spec.limits.max_image_pixels),
         ),
     )
+
+
+def _parse_size(limit: str | int | None) -> int | None:
+    return None if limit is None else parse_quantity(limit)
 
 
 Phase = Literal[

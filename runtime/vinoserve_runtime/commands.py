@@ -60,6 +60,7 @@ def fetch(config: RuntimeConfig, *, model_dir: Path, claim_dir: Path, credential
                 claim_dir=claim_dir,
                 credentials_dir=credentials_dir,
                 image_dir=Path(IMAGE_DIR) if Path(IMAGE_DIR).is_mount() else None,
+                size_limit=config.model_size_limit,
                 progress=progress,
             )
     except Exception as error:  # noqa: BLE001  faults of ours are said in the same way as any others

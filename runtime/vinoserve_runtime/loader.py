@@ -177,6 +177,7 @@ class Loader:
                     model_dir=settings.model_dir,
                     claim_dir=settings.claim_dir,
                     credentials_dir=settings.credentials_dir,
+                    size_limit=self.config.model_size_limit,
                     progress=progress,
                 )
             )

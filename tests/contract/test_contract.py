@@ -81,6 +81,17 @@ def test_a_report_survives_the_way() -> None:
     assert read_report(json.dumps(report.dump())) == report
 
 
+def test_a_limit_that_nobody_set_is_not_in_the_config_and_rolls_no_pod() -> None:
+    def make(**spec: object) -> dict[str, object]:
+        model = {"uri": "https://example.com/m.onnx"}
+        metadata = {"name": "a"}
+        raw = {"apiVersion": "vinoserve.dev/v1alpha1", "kind": "InferenceService", "metadata": metadata}
+        return make_runtime_config(read_service({**raw, "spec": {"model": model, **spec}})).dump()
+
+    assert make(cache={"model": {"sizeLimit": "1Mi"}}) == {**make(), "modelSizeLimit": 2**20}
+    assert "modelSizeLimit" not in make()
+
+
 def test_a_block_without_properties_is_the_same_to_a_pod_as_none() -> None:
     def make(**spec: object) -> RuntimeConfig:
         model = {"uri": "https://example.com/m.onnx"}

@@ -25,6 +25,7 @@ from vinoserve_runtime.model.sources.base import (
     UnreachableError,
 )
 from vinoserve_runtime.model.sources.choose import is_hidden
+from vinoserve_runtime.model.volume import BLOCK_BYTES, ModelVolume, blocks_of
 
 WORKERS: Final = 8
 """Ranges in flight, over all files."""
@@ -47,8 +48,10 @@ class Downloaded:
     """Whether an earlier run's bytes are among them."""
 
 
-def download(source: Source, folder: Path, shown: str, progress: Progress | None = None) -> Downloaded:
-    """Fetch all that `source` finds into parts below `folder`. `shown`: the uri as it may be logged.
+def download(
+    source: Source, folder: Path, shown: str, volume: ModelVolume, progress: Progress | None = None
+) -> Downloaded:
+    """Fetch all that `source` finds into parts below `folder`, which is in `volume`. `shown`: the uri as it may be logged.
 
     Raises StartupError: FetchFailed, ModelNotFound, AccessDenied, DiskFull, ModelInvalid, DigestMismatch.
     """
@@ -61,7 +64,7 @@ def download(source: Source, folder: Path, shown: str, progress: Progress | None
             files = tuple(replace(file, version=None, parallel=False) for file in listing.files)
             listing = replace(listing, files=files)
         try:
-            return _Download(source, listing, folder, shown, progress).run()
+            return _Download(source, listing, folder, shown, volume=volume, progress=progress).run()
         except NoRangesError:
             has_ranges = False
         except ChangedError:
@@ -98,15 +101,23 @@ class _Download:
     """One listing, on its way into its parts."""
 
     def __init__(
-        self, source: Source, listing: Listing, folder: Path, shown: str, progress: Progress | None
+        self,
+        source: Source,
+        listing: Listing,
+        folder: Path,
+        shown: str,
+        *,
+        volume: ModelVolume,
+        progress: Progress | None,
     ) -> None:
         self._source, self._listing, self._folder, self._shown = source, listing, folder, shown
-        self._progress = progress
+        self._volume, self._progress = volume, progress
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._done = 0
         sizes = [file.size for file in listing.files]
         self._total = None if None in sizes else sum(size or 0 for size in sizes)
+        self._beside = volume.measure(without=folder)
 
     def run(self) -> Downloaded:
         parts = {file.path: self._open(file) for file in self._listing.files}
@@ -152,11 +163,14 @@ class _Download:
                 self._progress(self._done, self._total)
 
     def _check_space(self) -> None:
+        # a file, and the note of what is there of it
+        known = sum(blocks_of(file.size or 0) + BLOCK_BYTES for file in self._listing.files)
+        self._volume.need(self._beside + known, self._shown, is_least=self._total is None)
         free = shutil.disk_usage(self._folder).free
         if self._total is not None and self._total - self._done > free:
             raise StartupError(
                 FailureReason.DISK_FULL,
-                f"{self._shown} has {self._total} bytes, {self._folder.parent} has {free} free: raise spec.cache.model.sizeLimit",
+                f"{self._shown} has {self._total} bytes, {self._folder.parent} has {free} free: its disk is full",
             )
 
     def _fetch(self, file: RemoteFile, part: Part, chunk: Chunk) -> None:
@@ -171,6 +185,9 @@ class _Download:
             for block in blocks:
                 if self._stop.is_set():
                     raise CancelledError
+                if self._total is None:
+                    more = self._beside + self._done + len(block)
+                    self._volume.need(more, self._shown, is_least=True)
                 try:
                     part.write(chunk, block)
                 except ValueError as error:

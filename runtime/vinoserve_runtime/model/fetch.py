@@ -18,8 +18,9 @@ from vinoserve_runtime.model.find import find_model, tell_format
 from vinoserve_runtime.model.kinds import SUFFIXES, list_parts
 from vinoserve_runtime.model.layers import apply_layer
 from vinoserve_runtime.model.sources import SCHEMES
-from vinoserve_runtime.model.unpack import is_archive, unpack
+from vinoserve_runtime.model.unpack import UNFINISHED, is_archive, unpack
 from vinoserve_runtime.model.urls import show_uri
+from vinoserve_runtime.model.volume import ModelVolume
 
 if TYPE_CHECKING:
     from vinoserve_runtime.model.download import Downloaded
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _CONTENT: Final = "content"
 _DOWNLOAD: Final = "download"
+_PARTS: Final = "parts"
 
 
 def fetch_model(
@@ -36,43 +38,46 @@ def fetch_model(
     claim_dir: Path,
     credentials_dir: Path,
     image_dir: Path | None = None,
+    size_limit: int | None = None,
     progress: Progress | None = None,
 ) -> Fetched:
     """Idempotent: the same uri and digest with an intact result is left as it is. Raises StartupError.
 
-    `image_dir`: where the node has mounted the image of an oci: uri; None where it is to be pulled.
+    `image_dir`: where the node has mounted the image of an oci: uri; None where it is to be pulled. `size_limit`: bytes that
+    `model_dir` may ever hold, archives beside what is in them.
     """
     try:
-        return _fetch(source, model_dir, claim_dir, credentials_dir, image_dir=image_dir, progress=progress)
+        volume = ModelVolume(model_dir, size_limit)
+        return _fetch(source, volume, claim_dir, credentials_dir, image_dir=image_dir, progress=progress)
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise StartupError(
             FailureReason.DISK_FULL if is_full else FailureReason.FETCH_FAILED,
-            f"{show_uri(source.uri)}: {error.filename or model_dir}: {error.strerror or error}"
-            + ("; raise spec.cache.model.sizeLimit" if is_full else ""),
+            f"{show_uri(source.uri)}: {error.filename or model_dir}: {error.strerror or error}",
         ) from error
 
 
 def _fetch(
     source: ModelSource,
-    model_dir: Path,
+    volume: ModelVolume,
     claim_dir: Path,
     credentials_dir: Path,
     *,
     image_dir: Path | None,
     progress: Progress | None,
 ) -> Fetched:
-    started = monotonic()
+    started, model_dir = monotonic(), volume.folder
     model_dir.mkdir(parents=True, exist_ok=True)
     before = read_fetched(model_dir)
     if before is not None and _is_still_right(source, before):
         return before
     (model_dir / FILE_NAME).unlink(missing_ok=True)
+    _clear(model_dir)
     scheme = urlsplit(source.uri).scheme
     mounted = image_dir if scheme == "oci" else None
     is_ours, revision = scheme in SCHEMES and mounted is None, None
     if is_ours:
-        named, digest, revision = _download(source, model_dir, credentials_dir, progress)
+        named, digest, revision = _download(source, volume, credentials_dir, progress)
     else:
         named = mounted or _resolve(source.uri, claim_dir)
         if mounted is not None:
@@ -82,7 +87,7 @@ def _fetch(
         digest = digest_path(named, progress)
         _verify(source, digest)
     is_packed = named.is_file() and is_archive(named)
-    root = _lay_out(source, named, model_dir, is_ours=is_ours)
+    root = _lay_out(source, named, volume, is_ours=is_ours)
     path, found = find_model(root, source.format, show_uri(source.uri))
     fetched = Fetched(
         uri=source.uri,
@@ -98,6 +103,13 @@ def _fetch(
     )
     write_fetched(model_dir, fetched)
     return fetched
+
+
+def _clear(model_dir: Path) -> None:
+    """Of what an earlier run has left only parts are of use; all else would take room that the model needs."""
+    left = [path for path in (model_dir / _DOWNLOAD).glob("*") if path.name != _PARTS]
+    for path in (model_dir / _CONTENT, *model_dir.glob(f"{UNFINISHED}*"), *left):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def verify_again(source: ModelSource, fetched: Fetched) -> None:
@@ -140,7 +152,7 @@ def _verify(source: ModelSource, digest: str) -> None:
 
 
 def _download(
-    source: ModelSource, model_dir: Path, credentials_dir: Path, progress: Progress | None
+    source: ModelSource, volume: ModelVolume, credentials_dir: Path, progress: Progress | None
 ) -> tuple[Path, str, str | None]:
     """What was downloaded and verified, archives still packed: a file or a folder; its digest; its revision."""
     if source.uri.startswith("http:") and source.digest is None:
@@ -153,11 +165,11 @@ def _download(
     from vinoserve_runtime.model.sources import open_source  # noqa: PLC0415
     from vinoserve_runtime.model.sources.access import Access  # noqa: PLC0415
 
-    folder, shown = model_dir / _DOWNLOAD, show_uri(source.uri)
+    folder, shown = volume.folder / _DOWNLOAD, show_uri(source.uri)
     with closing(open_source(source.uri, Access(credentials_dir))) as remote:
         for is_last in (False, True):
-            got = download(remote, folder / "parts", shown, progress)
-            named = _put_in_place(got, folder / "tree")
+            got = download(remote, folder / _PARTS, shown, volume, progress)
+            named = _put_in_place(got, folder / "tree", volume)
             digest = digest_path(named)
             if source.digest in (None, digest):
                 break
@@ -169,13 +181,12 @@ def _download(
     return named, digest, got.listing.revision
 
 
-def _put_in_place(got: "Downloaded", tree: Path) -> Path:
+def _put_in_place(got: "Downloaded", tree: Path, volume: ModelVolume) -> Path:
     """Give the complete parts their names below `tree`, and unpack layers there; what the uri names of them."""
-    shutil.rmtree(tree, ignore_errors=True)
     for file in got.listing.files:
         part, target = got.parts[file.path], tree / file.path
         if file.is_layer:
-            apply_layer(part, tree)
+            apply_layer(part, tree, volume)
             part.unlink()
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -183,18 +194,17 @@ def _put_in_place(got: "Downloaded", tree: Path) -> Path:
     return tree / got.listing.named if got.listing.named else tree
 
 
-def _lay_out(source: ModelSource, named: Path, model_dir: Path, *, is_ours: bool) -> Path:
-    """Where the model is: in place or, if it was downloaded or is an archive, below `model_dir`."""
-    content = model_dir / _CONTENT
+def _lay_out(source: ModelSource, named: Path, volume: ModelVolume, *, is_ours: bool) -> Path:
+    """Where the model is: in place or, if it was downloaded or is an archive, in the volume."""
+    content = volume.folder / _CONTENT
     if not is_ours and (named.is_dir() or not is_archive(named)):
         return named
-    shutil.rmtree(content, ignore_errors=True)
-    tree = model_dir / _DOWNLOAD / "tree"
+    tree = volume.folder / _DOWNLOAD / "tree"
     if named.is_dir():
         named.rename(content)
         root = content
     elif is_archive(named):
-        unpack(named, content)
+        unpack(named, content, volume)
         root = content
     else:
         name = _make_file_name(source, named)
@@ -202,7 +212,7 @@ def _lay_out(source: ModelSource, named: Path, model_dir: Path, *, is_ours: bool
         tree.rename(content)
         root = content / name
     if is_ours:
-        shutil.rmtree(model_dir / _DOWNLOAD)
+        shutil.rmtree(volume.folder / _DOWNLOAD)
     return root
 
 

@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import Final
 
 from vinoserve_runtime.model.unpack import unpack
+from vinoserve_runtime.model.volume import ModelVolume
 
 _WHITEOUT: Final = ".wh."
 _OPAQUE: Final = ".wh..wh..opq"
 
 
-def apply_layer(archive: Path, tree: Path) -> None:
+def apply_layer(archive: Path, tree: Path, volume: ModelVolume) -> None:
     """Unpack `archive` over the folder `tree`, which is made where it is missing. Raises UnsafeArchive, DiskFull."""
     work = tree.with_name(tree.name + ".layer")
     shutil.rmtree(work, ignore_errors=True)
-    unpack(archive, work)
+    unpack(archive, work, volume)
     try:
         tree.mkdir(parents=True, exist_ok=True)
         _take_away(work, tree)

@@ -21,6 +21,7 @@ from typing import IO, Final
 
 from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.errors import StartupError
+from vinoserve_runtime.model.volume import BLOCK_BYTES, ModelVolume, blocks_of
 
 MAX_RATIO: Final = 1000
 """Unpacked bytes per packed byte; deflate can't do better than 1,032, and weights don't come near."""
@@ -28,6 +29,8 @@ ALWAYS_ALLOWED: Final = 16 * 2**20
 """Bytes that any archive may unpack to, whatever the ratio."""
 MAX_BYTES: Final = 2**40
 MAX_MEMBERS: Final = 100_000
+UNFINISHED: Final = ".unpack-"
+"""Begins the names of folders that are being unpacked to."""
 _MAX_NAME: Final = 1024
 _CHUNK: Final = 1 << 20
 
@@ -37,6 +40,8 @@ _MAGIC: Final = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 @dataclass(frozen=True)
 class _Member:
     name: str
+    size: int
+    """As the archive says; no more than that is ever read of it."""
     open: Callable[[], IO[bytes]] | None
     """None for a folder."""
 
@@ -48,12 +53,12 @@ def is_archive(path: Path) -> bool:
     return head.startswith(_MAGIC) or head[257:262] == b"ustar"
 
 
-def unpack(archive: Path, dest: Path) -> None:
-    """Make the folder `dest` of `archive`, whole or not at all. Raises UnsafeArchive, DiskFull."""
-    work = Path(tempfile.mkdtemp(prefix=".unpack-", dir=dest.parent))
+def unpack(archive: Path, dest: Path, volume: ModelVolume) -> None:
+    """Make the folder `dest`, which is in `volume`, of `archive`, whole or not at all. Raises UnsafeArchive, DiskFull."""
+    work = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=dest.parent))
     try:
         with _failures(archive):
-            _unpack_into(archive, work / "tree")
+            _unpack_into(archive, work / "tree", volume)
         (work / "tree").rename(dest)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -68,7 +73,7 @@ def _failures(archive: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StartupError(
                 FailureReason.DISK_FULL,
-                f"no space to unpack {archive.name} in {archive.parent}: raise spec.cache.model.sizeLimit",
+                f"no space to unpack {archive.name} in {archive.parent}: its disk is full",
             ) from error
         if error.errno is not None and error.errno not in _NAME_ERRORS:
             raise
@@ -95,8 +100,16 @@ _FORMAT_ERRORS: Final = (
 )
 
 
-def _unpack_into(archive: Path, tree: Path) -> None:
+def _unpack_into(archive: Path, tree: Path, volume: ModelVolume) -> None:
     budget = min(MAX_BYTES, max(ALWAYS_ALLOWED, MAX_RATIO * archive.stat().st_size))
+    needed = volume.measure()
+
+    def spend(size: int) -> None:
+        nonlocal budget
+        budget -= size
+        if budget < 0:
+            raise _unsafe(archive, f"unpacks to more than {MAX_RATIO} times its size: a decompression bomb")
+
     tree.mkdir()
     seen: set[PurePosixPath] = set()
     with closing(_read_members(archive)) as members:
@@ -104,6 +117,10 @@ def _unpack_into(archive: Path, tree: Path) -> None:
             if number >= MAX_MEMBERS:
                 raise _unsafe(archive, f"has more than {MAX_MEMBERS} members")
             relative = _check_name(archive, member.name)
+            needed += blocks_of(member.size) if member.open else BLOCK_BYTES
+            if not volume.fits(needed):  # nothing more is written, only counted
+                spend(member.size)
+                continue
             target = tree / relative
             if member.open is None:
                 target.mkdir(parents=True, exist_ok=True)
@@ -114,12 +131,9 @@ def _unpack_into(archive: Path, tree: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             with member.open() as source, target.open("xb") as out:
                 while block := source.read(_CHUNK):
-                    budget -= len(block)
-                    if budget < 0:
-                        raise _unsafe(
-                            archive, f"unpacks to more than {MAX_RATIO} times its size: a decompression bomb"
-                        )
+                    spend(len(block))
                     out.write(block)
+    volume.need(needed, f"{archive.name} with what is in it")
 
 
 def _check_name(archive: Path, name: str) -> PurePosixPath:
@@ -147,9 +161,9 @@ def _read_tar(archive: Path) -> Iterator[_Member]:
     with tarfile.open(archive, "r:*") as tar:
         for info in tar:
             if info.isdir():
-                yield _Member(info.name, None)
+                yield _Member(info.name, 0, None)
             elif info.isreg() and not info.issparse():
-                yield _Member(info.name, partial(_open_member, tar, info))
+                yield _Member(info.name, max(0, info.size), partial(_open_member, tar, info))
             else:
                 raise _unsafe(
                     archive, f"holds {info.name!r}, which is {_KINDS.get(info.type, 'a special file')}"
@@ -177,14 +191,14 @@ def _read_zip(archive: Path) -> Iterator[_Member]:
         for info in source.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
             if info.is_dir():
-                yield _Member(info.filename, None)
+                yield _Member(info.filename, 0, None)
             elif kind not in (0, stat.S_IFREG):
                 what = "a symbolic link" if kind == stat.S_IFLNK else "a special file"
                 raise _unsafe(archive, f"holds {info.filename!r}, which is {what}")
             elif info.flag_bits & 1:
                 raise _unsafe(archive, f"holds {info.filename!r}, which is encrypted")
             else:
-                yield _Member(info.filename, partial(source.open, info))
+                yield _Member(info.filename, info.file_size, partial(source.open, info))
 
 
 def _unsafe(archive: Path, why: str) -> StartupError:

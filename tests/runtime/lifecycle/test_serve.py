@@ -4,6 +4,7 @@ import concurrent.futures
 import hashlib
 import signal
 import socket
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,13 @@ def corrupt(folder: Path) -> dict[str, Any]:
     return {"path": path}
 
 
+def pack(folder: Path) -> Path:
+    path = folder / "m.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(write_adder(folder / "m.onnx"), "m.onnx")
+    return path
+
+
 Failing = Callable[[Path], dict[str, Any]]
 
 FAILURES: dict[str, tuple[Failing, list[str]]] = {
@@ -81,13 +89,17 @@ FAILURES: dict[str, tuple[Failing, list[str]]] = {
         },
         ["spec.model.inputs[0].shape", "[1, 4]"],
     ),
+    "DiskFull": (
+        lambda folder: {"path": pack(folder), "modelSizeLimit": 1},
+        ["m.zip", "spec.cache.model.sizeLimit is 1 bytes: write 1Mi"],
+    ),
     "DeviceNotFound": (
         lambda folder: {"path": write_adder(folder / "m.onnx"), "targetDevice": "NPU", "onFallback": "Fail"},
         ["NPU", "/dev/accel"],
     ),
     "InvalidProperty": (
         lambda folder: {"path": write_adder(folder / "m.onnx"), "uncheckedProperties": {"CPU": {"NEW": "1"}}},
-        ["NEW"],
+        ["spec.uncheckedProperties.CPU.NEW: "],
     ),
 }
 
@@ -103,6 +115,15 @@ def test_a_pod_serves_what_its_init_container_fetched(tmp_path: Path, ports: tup
     with running(config, tmp_path, ports=ports, fetch=False) as runtime:
         assert runtime.until_ready().infer(x=((1, 4), [1, 2, 3, -4])).status_code == 200
         assert runtime.terminate() == 0
+
+
+def test_a_model_too_large_for_its_volume_ends_the_init_container(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = {"claim_dir": tmp_path / "claim", "credentials_dir": tmp_path / "credentials"}
+    config = make_config(pack(tmp_path), modelSizeLimit=1)
+    assert commands.fetch(config, model_dir=tmp_path / "models", **folders) == 1
+    assert "spec.cache.model.sizeLimit" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("reason", FAILURES)

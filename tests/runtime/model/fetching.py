@@ -18,7 +18,7 @@ def sha(content: bytes) -> str:
 
 
 def fetch(folder: Path, uri: str, secret: Mapping[str, str] | None = None, **fields: Any) -> Fetched:
-    progress = fields.pop("progress", None)
+    progress, size_limit = fields.pop("progress", None), fields.pop("size_limit", None)
     (folder / "credentials").mkdir(parents=True, exist_ok=True)
     for name, content in (secret or {}).items():
         (folder / "credentials" / name).write_text(content)
@@ -27,6 +27,7 @@ def fetch(folder: Path, uri: str, secret: Mapping[str, str] | None = None, **fie
         model_dir=folder / "models",
         claim_dir=folder / "claim",
         credentials_dir=folder / "credentials",
+        size_limit=size_limit,
         progress=progress,
     )
 

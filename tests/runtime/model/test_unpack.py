@@ -16,6 +16,7 @@ from vinoserve_api.conditions import FailureReason
 from vinoserve_runtime.errors import StartupError
 from vinoserve_runtime.model import unpack as unpack_module
 from vinoserve_runtime.model.unpack import is_archive, unpack
+from vinoserve_runtime.model.volume import ModelVolume
 
 MODES = {".tar": "w", ".tar.gz": "w:gz", ".tar.bz2": "w:bz2", ".tar.xz": "w:xz"}
 
@@ -57,7 +58,7 @@ def test_every_kind_of_archive_is_unpacked_whatever_it_is_called(tmp_path: Path,
     else:
         write_tar(path, [*members], MODES[suffix])
     assert is_archive(path)
-    unpack(path, tmp_path / "content")
+    unpack(path, tmp_path / "content", ModelVolume(tmp_path))
     files = {
         p.relative_to(tmp_path / "content").as_posix(): p.read_bytes()
         for p in (tmp_path / "content").rglob("*.*")
@@ -104,7 +105,7 @@ def _box(tmp_path: Path) -> None:
 def refused(tmp_path: Path, archive: Path) -> StartupError:
     before = sorted(path.name for path in tmp_path.parent.iterdir())
     with pytest.raises(StartupError) as caught:
-        unpack(archive, tmp_path / "box/content")
+        unpack(archive, tmp_path / "box/content", ModelVolume(tmp_path))
     assert caught.value.reason == FailureReason.UNSAFE_ARCHIVE
     assert [path.name for path in (tmp_path / "box").iterdir()] == [archive.name]
     assert [path.name for path in tmp_path.iterdir()] == ["box"]
@@ -139,7 +140,7 @@ def test_a_damaged_archive_is_refused_or_unpacked_and_nothing_else(
     damaged[flip % len(damaged)] ^= 0xFF
     path.write_bytes(damaged)
     with suppress_unsafe():
-        unpack(path, folder / "content")
+        unpack(path, folder / "content", ModelVolume(folder))
     assert {entry.name for entry in folder.iterdir()} <= {"a", "content"}
 
 
