@@ -164,6 +164,8 @@ class Reconciler:
             viewed = [await self._reports.view(pod) for pod in self._cluster.gather_owned(POD, ref)]
             owned, until_asked = await self._waits.explain(ref, viewed, now := self._now())
             pods = [view for view in owned if not view.compiles]
+            job = self._find_precompiling(ref, children, owned)
+            job, until_refused = await self._waits.explain_job(ref, job, now)
             deployment = self._cluster.get(Ref(DEPLOYMENT, ref.namespace, ref.name))
             look = Look(
                 raw,
@@ -174,7 +176,7 @@ class Reconciler:
                 lost_nodes=self._accelerators.gather_lost_nodes(pods),
                 class_troubles=self._accelerators.gather_troubles(acceptance.service),
                 autoscaler=self._cluster.get(Ref(HORIZONTAL_POD_AUTOSCALER, ref.namespace, ref.name)),
-                precompiling=self._find_precompiling(ref, children, owned),
+                precompiling=job,
                 template=await self._generations.find_template(ref, pods),
                 now=now,
             )
@@ -185,7 +187,7 @@ class Reconciler:
             if isinstance(error, ConflictError):
                 await self._refresh(ref)
             raise
-        return again or until_asked
+        return again or min(filter(None, (until_asked, until_refused)), default=None)
 
     def _hold_back(self, ref: Ref, children: Children) -> Children:
         """What of them may be applied now."""

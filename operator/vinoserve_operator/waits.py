@@ -1,6 +1,6 @@
 """Asks for what events alone tell of pods: only of those that wait longer than usual, each now and then, or that are over.
 
-No watch: an API server would have to go through all events of all pods for it.
+And of Jobs that wait for theirs. No watch: an API server would have to go through all events of all pods for it.
 """
 
 import math
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -17,10 +18,12 @@ from vinoserve_operator.kinds import Object, Ref
 from vinoserve_operator.kube import Kube
 from vinoserve_operator.status.disruptions import diagnose_eviction
 from vinoserve_operator.status.pods import Diagnosis, PodView
+from vinoserve_operator.status.precompile import Precompiling
+from vinoserve_operator.status.refusals import diagnose_refusal
 from vinoserve_operator.status.starting import Warned, diagnose_start, diagnose_wait
 
 _USUAL_SECONDS: Final = 2.0
-"""Within which most pods have their volumes and network, and no event is asked for."""
+"""Within which most pods are made, and have their volumes and network, and no event is asked for."""
 
 _LATE_SECONDS: Final = 20.0
 """After which it is told that a pod waits, even if no event says for what."""
@@ -39,6 +42,19 @@ class _Answer:
 
     found: Diagnosis | None
 
+    def wait(self) -> float:
+        """Seconds until then."""
+        return max(0.1, self.due - time.monotonic())
+
+
+@dataclass(frozen=True)
+class _Job:
+    uid: str
+    since: str
+    """When it was made, or seen with a pod the last time; in RFC 3339. What was refused before has passed."""
+
+    answer: _Answer | None = None
+
 
 class Waits:
     def __init__(self, kube: Kube) -> None:
@@ -46,8 +62,12 @@ class Waits:
         self._answers: dict[Ref, dict[str, _Answer]] = {}
         """By service and the pod's uid; of pods alone that wait, or are over."""
 
+        self._jobs: dict[Ref, _Job] = {}
+        """By service."""
+
     def forget(self, service: Ref) -> None:
         self._answers.pop(service, None)
+        self._jobs.pop(service, None)
 
     async def explain(
         self, service: Ref, pods: Sequence[PodView], now: str
@@ -62,28 +82,52 @@ class Waits:
         for pod in pods:
             heard, since = None, pod.prepared_since
             if since is not None:
-                waited = (datetime.fromisoformat(now) - datetime.fromisoformat(since)).total_seconds()
+                waited = _read_seconds(now) - _read_seconds(since)
                 if waited < _USUAL_SECONDS:
                     again.append(_USUAL_SECONDS - waited)
                 else:
-                    answer = await self._ask(service, pod, before.get(pod.uid), diagnose_start)
+                    answer = await self._ask(service, pod.uid, before.get(pod.uid), diagnose_start)
                     answers[pod.uid] = answer
                     heard = answer.found or (diagnose_wait(pod) if waited >= _LATE_SECONDS else None)
             elif pod.succeeded and not pod.compiles and pod.created >= replaced:
-                answer = await self._ask(service, pod, before.get(pod.uid), diagnose_eviction)
+                answer = await self._ask(service, pod.uid, before.get(pod.uid), diagnose_eviction)
                 heard = answer.found
                 answers[pod.uid] = replace(answer, due=math.inf) if heard else answer
             explained.append(replace(pod, heard=heard))
         if answers:
             self._answers[service] = answers
-        present = time.monotonic()
-        again += [max(0.1, answer.due - present) for answer in answers.values() if answer.due < math.inf]
+        again += [answer.wait() for answer in answers.values() if answer.due < math.inf]
         return explained, min(again, default=None)
+
+    async def explain_job(
+        self, service: Ref, job: Precompiling | None, now: str
+    ) -> tuple[Precompiling | None, float | None]:
+        """The service's Job with what keeps its pod from being made; and in how many seconds to look again, if at all.
+
+        `now` is in RFC 3339.
+        """
+        known = self._jobs.pop(service, None)
+        if job is None:
+            return None, None
+        if known is None or known.uid != job.uid:
+            known = _Job(job.uid, job.created)
+        if not job.waits_for_pod:
+            self._jobs[service] = _Job(job.uid, now)
+            return job, None
+        since = _read_seconds(known.since)
+        waited = _read_seconds(now) - since
+        if waited < _USUAL_SECONDS:
+            self._jobs[service] = known
+            return job, _USUAL_SECONDS - waited
+        diagnose = partial(diagnose_refusal, job=job.name, since=since)
+        answer = await self._ask(service, job.uid, known.answer, diagnose)
+        self._jobs[service] = replace(known, answer=answer)
+        return replace(job, heard=answer.found), answer.wait()
 
     async def _ask(
         self,
         service: Ref,
-        pod: PodView,
+        uid: str,
         before: _Answer | None,
         diagnose: Callable[[Sequence[Warned]], Diagnosis | None],
     ) -> _Answer:
@@ -92,11 +136,12 @@ class Waits:
             return before
         found = before.found if before else None
         try:
-            events = await self._kube.gather_warnings(service.namespace, pod.uid)
+            events = await self._kube.gather_warnings(service.namespace, uid)
             found = diagnose([read_warning(event) for event in events]) or found
         except (GoneError, RejectedError, RetryableError) as error:
             log.debug("events can't be had", object=str(service), error=str(error))
         waiting = sum(map(len, self._answers.values()))
+        waiting += sum(job.answer is not None for job in self._jobs.values())
         return _Answer(time.monotonic() + max(_PAUSE_SECONDS, waiting / _PER_SECOND), found)
 
 
@@ -104,6 +149,11 @@ def read_warning(event: Object) -> Warned:
     last = max(map(datetime.fromisoformat, _list_times(event)))
     time_ = last.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return Warned(event.get("reason") or "", event.get("note") or "", time_, last.timestamp())
+
+
+def _read_seconds(text: str) -> float:
+    """Since the epoch, of a time in RFC 3339."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def _list_times(event: Object) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """New pods wait for the Job that compiles their model; old ones go on serving."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,18 @@ from tests.operator.fakes.running import (
 )
 from tests.operator.fakes.workloads import Workloads
 from tests.operator.test_desired import make, make_inventory
+from tests.operator.test_starting import Answers, warn
 from tests.pod_security import find_violations
 from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import RuntimeFailure, make_termination_message
 from vinoserve_operator.desired.children import Children
 from vinoserve_operator.desired.names import COMPILED_ANNOTATION
-from vinoserve_operator.kinds import DEPLOYMENT, INFERENCE_SERVICE, JOB, POD
+from vinoserve_operator.kinds import DEPLOYMENT, INFERENCE_SERVICE, JOB, POD, Ref
 from vinoserve_operator.plan import find_superfluous, hold_back
-from vinoserve_operator.status.pods import PodView
+from vinoserve_operator.status.pods import Diagnosis, PodView
 from vinoserve_operator.status.precompile import Precompiling
+from vinoserve_operator.status.refusals import diagnose_refusal
+from vinoserve_operator.waits import Waits, read_warning
 
 Object = dict[str, Any]
 
@@ -322,6 +326,135 @@ async def test_a_namespace_that_forbids_folders_of_the_host_is_named(
     await eventually(lambda: condition(api, "Ready").get("reason") == "PodsForbidden", api)
     assert condition(api, "Stalled")["status"] == "True"
     assert "Pod Security restricted, which forbids hostPath" in condition(api, "Ready")["message"]
+
+
+# --- pods that the API server refuses
+
+JOB_NAME = "resnet-compile-0123456789ab"
+OVER_QUOTA = "exceeded quota: gpus, requested: requests.gpu.intel.com/xe=1, used: requests.gpu.intel.com/xe=1, limited: requests.gpu.intel.com/xe=1"
+SERVICE = Ref(INFERENCE_SERVICE, "default", "resnet")
+
+
+def refuse(note: str, time: str = "2026-01-01T00:00:01Z", **fields: Any) -> Object:
+    """As the Job controller writes it."""
+    return warn("FailedCreate", f"Error creating: {note}", time, **fields)
+
+
+def hear(*events: Object, job: str = JOB_NAME) -> Diagnosis | None:
+    return diagnose_refusal([read_warning(event) for event in events], job, since=0)
+
+
+@pytest.mark.parametrize(
+    ("note", "reason"),
+    [
+        (f'pods "{JOB_NAME}-x7k2p" is forbidden: {OVER_QUOTA}', "QuotaExceeded"),
+        (f'pods "{JOB_NAME}-x7k2p" is forbidden: violates PodSecurity "restricted:latest"', "PodsForbidden"),
+        ('admission webhook "policy.example.com" denied the request: no', "PodsForbidden"),
+    ],
+)
+def test_a_refusal_is_told_in_the_refusers_words_and_each_try_tells_the_same(note: str, reason: str) -> None:
+    found = hear(refuse(note))
+    assert found is not None
+    assert (found.reason, found.stuck) == (reason, True)
+    assert found.message == f"the API server refuses the pods: {note.replace('x7k2p', '*')}"
+    for again in (note.replace("x7k2p", "9bcdf"), note.replace("x7k2p", "zzzzz")):
+        assert hear(refuse(note), refuse(again, "2026-01-01T00:00:09Z")) == found
+    similar = warn("FailedCreate", f"(combined from similar events): Error creating: {note}")
+    assert hear(similar) == found
+    assert hear(warn("BackoffLimitExceeded", "Job has reached the specified backoff limit")) is None
+
+
+def test_a_long_jobs_pods_have_shorter_names() -> None:
+    name = f"{'a' * 40}-compile-0123456789ab"
+    first, second = (
+        hear(refuse(f'pods "{name[:58]}{x}" is forbidden: no'), job=name) for x in ("bcdfg", "xxxxx")
+    )
+    assert first == second
+    assert first is not None
+
+
+def make_job(*pods: PodView, uid: str = "job-1", **fields: Any) -> Precompiling:
+    metadata = {"name": JOB_NAME, "uid": uid, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    return Precompiling({"metadata": metadata, "spec": {}, **fields}, pods)
+
+
+async def explain(waits: Waits, job: Precompiling | None, time: str) -> tuple[Diagnosis | None, float | None]:
+    explained, again = await waits.explain_job(SERVICE, job, f"2026-01-01T00:{time}Z")
+    return explained.heard if explained else None, again
+
+
+async def test_a_job_without_a_pod_is_asked_about_now_and_then_and_only_while_it_has_none() -> None:
+    api = Answers(refuse(OVER_QUOTA))
+    waits = Waits(api)  # type: ignore[arg-type]
+    assert await explain(waits, make_job(), "00:00") == (None, 2.0)
+    assert api.asked == [], "most have one within a moment"
+    for _ in range(5):
+        found, again = await explain(waits, make_job(), "00:03")
+        assert found == hear(*api.events)
+        assert again is not None
+        assert again <= 5
+    assert api.asked == [("default", "job-1")]
+
+    failed = {"conditions": [{"type": "Failed", "status": "True"}]}
+    for other in (make_job(TRYING), make_job(COMPILED), make_job(status=failed), None):
+        assert await explain(waits, other, "30:00") == (None, None)
+    assert len(api.asked) == 1
+    assert (await explain(waits, make_job(uid="job-2"), "30:10"))[0] is not None
+    assert api.asked[1:] == [("default", "job-2")], "another Job has its own"
+
+
+async def test_what_was_refused_before_a_pod_was_made_has_passed() -> None:
+    api = Answers(refuse(OVER_QUOTA))
+    waits = Waits(api)  # type: ignore[arg-type]
+    assert (await explain(waits, make_job(), "00:03"))[0] is not None
+    await explain(waits, make_job(TRYING), "20:00")
+    assert await explain(waits, make_job(EVICTED), "20:01") == (None, 1.0)
+    assert (await explain(waits, make_job(EVICTED), "20:03"))[0] is None
+    api.events.append(refuse(OVER_QUOTA, "2026-01-01T00:20:05Z"))
+    waits.forget(SERVICE)
+    assert (await explain(waits, make_job(EVICTED), "20:06"))[0] is not None
+
+
+def test_a_try_that_is_refused_says_so_whatever_ended_the_one_before() -> None:
+    job = replace(make_job(EVICTED), heard=hear(refuse(OVER_QUOTA)))
+    assert job.diagnose(serving=False).reason == "QuotaExceeded"
+
+
+def test_where_devices_are_exclusive_the_quota_may_be_held_by_the_pods_that_serve() -> None:
+    job = replace(make_job(), heard=hear(refuse(OVER_QUOTA)), exclusive=True)
+    assert "the quota counts the pods that serve, too" in job.diagnose(serving=True).message
+    assert "the pods that serve" not in job.diagnose(serving=False).message
+
+
+async def test_a_job_whose_pods_are_refused_says_so_until_one_is_made(
+    api: ApiServer, operator: Running
+) -> None:
+    api.put(make_service(precompile=True, cache=CACHE))
+    job = await eventually(lambda: find_job(api), api)
+    regarding = {"kind": "Job", "uid": job["metadata"]["uid"]}
+    pods = f'pods "{job["metadata"]["name"]}'
+    api.put(refuse(f'{pods}-x7k2p" is forbidden: {OVER_QUOTA}', regarding=regarding))
+    await eventually(lambda: condition(api, "Ready").get("reason") == "QuotaExceeded", api)
+    for type_, status in {"Ready": "False", "Stalled": "True", "Reconciling": "False"}.items():
+        assert (condition(api, type_)["status"], condition(api, type_)["reason"]) == (status, "QuotaExceeded")
+    message = condition(api, "Ready")["message"]
+    assert message.startswith(f"Job {job['metadata']['name']}: the API server refuses the pods: pods ")
+    assert OVER_QUOTA in message
+
+    await settle(operator, api)
+    api.put(refuse(f'{pods}-9bcdf" is forbidden: {OVER_QUOTA}', "2026-01-01T00:00:09Z", regarding=regarding))
+    writes, lists = len(api.writes), api.verbs["list", "events.k8s.io", "events"]
+    await eventually(lambda: api.verbs["list", "events.k8s.io", "events"] > lists + 1, api)
+    assert len(api.writes) == writes, "each try is refused as the one before"
+
+    put_pod(api, job, phase="Pending")
+    await eventually(lambda: condition(api, "Reconciling").get("status") == "True", api)
+    assert condition(api, "Ready")["reason"] == "Precompiling"
+    end(api, job, "Complete")
+    await eventually(lambda: is_ready_now(api), api)
+
+
+# --- one try after the other
 
 
 def try_once(name: str, created: str, **status: Any) -> PodView:

@@ -9,7 +9,13 @@ from vinoserve_operator.status.disruptions import diagnose_end, diagnose_lost
 from vinoserve_operator.status.pods import Diagnosis, PodView
 
 _FORBID_HOST_PATHS: Final = ("baseline", "restricted")
-_FREE_A_DEVICE: Final = "; the pods that serve hold the devices: free one, or let those go first with spec.rollout.strategy: Recreate"
+_GO_FIRST: Final = "or let those go first with spec.rollout.strategy: Recreate"
+
+#: Where the Job has to have what pods that serve have, too.
+_BESIDE: Final[dict[str, str]] = {
+    ProgressReason.UNSCHEDULABLE: f"; the pods that serve hold the devices: free one, {_GO_FIRST}",
+    ProgressReason.QUOTA_EXCEEDED: f"; the quota counts the pods that serve, too: raise it, {_GO_FIRST}",
+}
 
 
 @dataclass(frozen=True)
@@ -27,9 +33,26 @@ class Precompiling:
     lost_nodes: frozenset[str] = frozenset()
     """Nodes of the pods of which nothing is heard."""
 
+    heard: Diagnosis | None = None
+    """What events alone tell: why no pod of it can be made."""
+
     @property
     def name(self) -> str:
         return str(self.job["metadata"]["name"])
+
+    @property
+    def uid(self) -> str:
+        return str(self.job["metadata"]["uid"])
+
+    @property
+    def created(self) -> str:
+        return str(self.job["metadata"]["creationTimestamp"])
+
+    @property
+    def waits_for_pod(self) -> bool:
+        """It has none that runs or has compiled, and has not given up."""
+        made = any(pod.live or pod.succeeded for pod in self.pods)
+        return not made and self._find_failure() is None
 
     def diagnose(self, *, serving: bool) -> Diagnosis:
         """`serving`: whether pods of an older generation do."""
@@ -40,8 +63,8 @@ class Precompiling:
                 found = Diagnosis(ProgressReason.CRASH_LOOP, str(failed.get("message") or "it failed"))
             message = f"{found.message}; to try again as it is: kubectl delete job {self.name}"
             found = replace(found, message=message, stuck=True)
-        elif found.reason == ProgressReason.UNSCHEDULABLE and self.exclusive and serving:
-            found = replace(found, message=found.message + _FREE_A_DEVICE)
+        elif self.exclusive and serving:
+            found = replace(found, message=found.message + _BESIDE.get(found.reason, ""))
         return replace(found, message=f"Job {self.name}: {found.message}")
 
     def _mounts_host_paths(self) -> bool:
@@ -60,6 +83,8 @@ class Precompiling:
                 "write cache.compiled.type PersistentVolumeClaim, or have the admin label the namespace otherwise",
                 stuck=True,
             )
+        if self.heard:
+            return self.heard
         if not pods:
             hint = "it has no pod yet; where that stays so, kubectl describe job says what refuses it"
             return Diagnosis(ProgressReason.PRECOMPILING, hint)

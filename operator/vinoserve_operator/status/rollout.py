@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from vinoserve_api.conditions import ProgressReason
 from vinoserve_operator.status.conditions import Verdict
 from vinoserve_operator.status.pods import TEMPLATE_LABEL, count_pods
+from vinoserve_operator.status.refusals import explain_refusal
 
 _REVISION: Final = "deployment.kubernetes.io/revision"
 
@@ -133,11 +133,8 @@ def _find_progressed(status: Mapping[str, Any]) -> str | None:
 
 
 def _find_refusal(status: Mapping[str, Any]) -> Verdict | None:
-    """Quotas and admission (Pod Security) refuse pods, which only the Deployment tells of."""
+    """Of pods that aren't there only the Deployment tells."""
     for condition in status.get("conditions") or ():
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            message = str(condition.get("message") or "no pod can be made")
-            quota = "exceeded quota" in message
-            reason = ProgressReason.QUOTA_EXCEEDED if quota else ProgressReason.PODS_FORBIDDEN
-            return Verdict("False", reason, f"the API server refuses the pods: {message}")
+            return Verdict("False", *explain_refusal(str(condition.get("message") or "no pod can be made")))
     return None
