@@ -1,6 +1,8 @@
 """What `helm template` gives: the same as reviewed, valid for Kubernetes, and locked down."""
 
 import json
+import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import kubernetes_validate
@@ -11,6 +13,7 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from tests.chart.conftest import CHART, Render, pick
 from tests.pod_security import find_violations
+from vinoserve_api.rules.classes import check_class_spec
 from vinoserve_api.v1alpha1 import AcceleratorClass
 from vinoserve_operator.desired.builtin import make_builtin_classes
 
@@ -95,6 +98,38 @@ def test_default_classes_are_the_built_in_ones(render: Render) -> None:
     """`vinoserve render` goes by the built-in ones: it has to show what the cluster would do."""
     made = {c.metadata.name: (c.spec, c.metadata.annotations) for c in read_classes(render())}
     assert made == {c.metadata.name: (c.spec, c.metadata.annotations) for c in make_builtin_classes()}
+
+
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        {"names": ["team-a", "2nd-team"]},
+        {"selector": {}},
+        {"names": ["a"], "selector": {"matchLabels": {"example.com/gpu": "yes"}}},
+        {"selector": {"matchExpressions": [{"key": "tier", "operator": "In", "values": ["gold"]}]}},
+    ],
+)
+def test_classes_can_be_closed_to_namespaces(render: Render, allowed: dict[str, Any]) -> None:
+    documents = render(f"acceleratorClasses.intelGpu.allowedNamespaces={json.dumps(allowed)}")
+    data = pick(documents, "ConfigMap", "vinoserve-classes")["data"]
+    gpu, npu = json.loads(data["classes.json"])
+    assert gpu["spec"].pop("allowedNamespaces") == allowed
+    assert [gpu, npu] == json.loads(
+        pick(render(), "ConfigMap", "vinoserve-classes")["data"]["classes.json"]
+    ), "what is applied without it has not changed"
+    (made, _) = read_classes(documents)
+    assert made.spec.allowed_namespaces is not None
+    assert not list(check_class_spec(made.spec))
+
+
+@pytest.mark.parametrize("allowed", [{}, {"names": []}, {"names": None}])
+def test_a_class_closed_to_nobody_knows_whom_is_refused_not_open_to_all(
+    helm: Callable[..., subprocess.CompletedProcess[str]], allowed: dict[str, Any]
+) -> None:
+    value = f"acceleratorClasses.intelGpu.allowedNamespaces={json.dumps(allowed)}"
+    done = helm("template", "vinoserve", CHART, "--set-json", value)
+    assert done.returncode != 0
+    assert "allowedNamespaces" in done.stderr
 
 
 def test_the_operator_may_write_its_own_classes_alone(render: Render) -> None:

@@ -62,6 +62,12 @@ def test_the_readme_is_current() -> None:
         ("acceleratorClasses.intelgpu.default=false", "'intelgpu' not allowed"),
         ("acceleratorClasses.intelGpu.resourceName=i915", "/acceleratorClasses/intelGpu/resourceName"),
         ("acceleratorClasses.intelGpu.renderGroups={render}", "/acceleratorClasses/intelGpu/renderGroups/0"),
+        (
+            "acceleratorClasses.intelGpu.allowedNamespaces.names={}",
+            "/acceleratorClasses/intelGpu/allowedNamespaces",
+        ),
+        ("acceleratorClasses.intelGpu.allowedNamespaces.names={Team A}", "/allowedNamespaces/names/0"),
+        ("acceleratorClasses.intelNpu.allowedNamespaces.namespaces={a}", "'namespaces' not allowed"),
         ("resources.limits.gpu=1", "'gpu' not allowed"),
         ("watchNamespaces={Team A}", "/watchNamespaces/0"),
         ("networkPolicy.apiServer.cidrs={10.0.0.1}", "/networkPolicy/apiServer/cidrs/0"),

@@ -61,6 +61,9 @@ matchExpressions:
 {{- if $class.renderGroups -}}
 {{- $_ := set $spec "renderGroups" $class.renderGroups -}}
 {{- end -}}
+{{- if not (kindIs "invalid" $class.allowedNamespaces) -}}
+{{- $_ := set $spec "allowedNamespaces" $class.allowedNamespaces -}}
+{{- end -}}
 {{- $classes = append $classes (dict "apiVersion" "vinoserve.dev/v1alpha1" "kind" "AcceleratorClass" "metadata" $metadata "spec" $spec) -}}
 {{- end -}}
 {{- end -}}
