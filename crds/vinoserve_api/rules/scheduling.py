@@ -21,7 +21,8 @@ Requirement = LabelSelectorRequirement | NodeSelectorRequirement
 EXISTS_VALUE = "operator Exists takes no value; remove value, or write operator: Equal"
 KEYLESS = "a toleration without a key tolerates every taint: write operator: Exists, or a key"
 SECONDS = "tolerationSeconds goes with effect NoExecute; write that, or remove it"
-VALUES = "In and NotIn need values, Gt and Lt one whole number, Exists and DoesNotExist none"
+LABEL_VALUES = "In and NotIn need values, Exists and DoesNotExist none"
+NODE_VALUES = "In and NotIn need values, Gt and Lt one whole number, Exists and DoesNotExist none"
 MIN_DOMAINS = "minDomains goes with whenUnsatisfiable: DoNotSchedule; write that, or remove it"
 
 
@@ -32,7 +33,8 @@ def check_scheduling(spec: InferenceServiceSpec | AcceleratorClassSpec) -> Itera
                 yield from _check_toleration(part, path)
             case LabelSelectorRequirement() | NodeSelectorRequirement():
                 if not _suits(part):
-                    yield Problem(f"{path}.values", f"operator {part.operator}: {VALUES}")
+                    values = NODE_VALUES if isinstance(part, NodeSelectorRequirement) else LABEL_VALUES
+                    yield Problem(f"{path}.values", f"operator {part.operator}: {values}")
             case TopologySpreadConstraint():
                 if part.min_domains is not None and part.when_unsatisfiable != "DoNotSchedule":
                     yield Problem(f"{path}.minDomains", MIN_DOMAINS)
@@ -89,10 +91,10 @@ def _suits(requirement: Requirement) -> bool:
 # --- the same in CEL
 
 
-def _places(model: type[Document], *kinds: type[Document]) -> tuple[str, ...]:
-    """The lists below spec whose items are of one of the kinds."""
+def _places(model: type[Document], kind: type[Document]) -> tuple[str, ...]:
+    """The lists below spec whose items are of the kind."""
     return tuple(
-        f"spec.{path}[]" for path, field in walk_fields(model) if document_in(field.annotation) in kinds
+        f"spec.{path}[]" for path, field in walk_fields(model) if document_in(field.annotation) is kind
     )
 
 
@@ -119,7 +121,11 @@ def _toleration_rules(at: str) -> tuple[CelRule, ...]:
     )
 
 
-_SUITS = (
+_LABEL_SUITS = (
+    "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0"
+    " : !has(self.values) || size(self.values) == 0"
+)
+_NODE_SUITS = (
     "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0"
     " : self.operator in ['Gt', 'Lt'] ? has(self.values) && size(self.values) == 1 && self.values[0].matches('^-?[0-9]+$')"
     " : !has(self.values) || size(self.values) == 0"
@@ -131,8 +137,12 @@ def make_rules(model: type[Document]) -> tuple[CelRule, ...]:
     return (
         *(rule for at in _places(model, Toleration) for rule in _toleration_rules(at)),
         *(
-            CelRule(at, _SUITS, VALUES, ".values")
-            for at in _places(model, LabelSelectorRequirement, NodeSelectorRequirement)
+            CelRule(at, suits, values, ".values")
+            for kind, suits, values in (
+                (LabelSelectorRequirement, _LABEL_SUITS, LABEL_VALUES),
+                (NodeSelectorRequirement, _NODE_SUITS, NODE_VALUES),
+            )
+            for at in _places(model, kind)
         ),
         *(
             CelRule(
