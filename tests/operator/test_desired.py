@@ -145,6 +145,25 @@ def test_a_pod_template_is_merged_into_the_pod() -> None:
     assert (pod["serviceAccountName"], pod["automountServiceAccountToken"]) == ("sa", False)
 
 
+def test_a_spread_without_a_selector_is_of_the_services_own_pods() -> None:
+    """Kubernetes would take it for one that no pod fits: accepted, and of no effect."""
+    spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
+    every, others = {}, {"matchLabels": {"app": "other"}}
+    written = [
+        spread,
+        spread | {"topologyKey": "rack", "labelSelector": every},
+        spread | {"topologyKey": "host", "labelSelector": others},
+        spread | {"topologyKey": "host", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": None},
+    ]
+    children = make(podTemplate={"topologySpreadConstraints": written, "labels": {"team": "a"}})
+    own = children.deployment["spec"]["selector"]
+    assert own["matchLabels"].items() <= children.deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert pod_of(children)["topologySpreadConstraints"] == [
+        {**one, "labelSelector": selector}
+        for one, selector in zip(written, (own, every, others, own), strict=True)
+    ]
+
+
 # --- devices
 
 
@@ -186,8 +205,9 @@ def test_fewer_units_than_the_target_counts_are_refused() -> None:
     assert "raise count to 2" in str(error)
 
 
-def test_no_accelerators_at_all_is_the_users_choice() -> None:
-    pod = pod_of(make(make_inventory(make_class()), targetDevice="AUTO:GPU,CPU", accelerators=[]))
+@pytest.mark.parametrize("target", ["CPU", "AUTO", "AUTO:GPU,CPU"])
+def test_no_accelerators_at_all_is_the_users_choice_where_the_target_can_do_without(target: str) -> None:
+    pod = pod_of(make(make_inventory(make_class()), targetDevice=target, accelerators=[]))
     assert pod["containers"][0]["resources"] == {}
 
 

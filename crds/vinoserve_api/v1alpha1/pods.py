@@ -115,7 +115,10 @@ class PodTemplate(Document):
     )
     affinity: Affinity | None = Field(None, description="Affinity, as in a pod.")
     topology_spread_constraints: Annotated[tuple[TopologySpreadConstraint, ...], Field(max_length=16)] = (
-        Field((), description="Topology spread constraints, as in a pod.")
+        Field(
+            (),
+            description="Topology spread constraints, as in a pod; labelSelector left out: the pods of this service.",
+        )
     )
     priority_class_name: ObjectName | None = Field(None, description="PriorityClass of the pods.")
     service_account_name: ObjectName | None = Field(

@@ -20,7 +20,7 @@ from vinoserve_api.contract import (
     MODEL_DIR,
 )
 from vinoserve_api.problem import Problem, path_of
-from vinoserve_api.v1alpha1 import InferenceService, ResourceList
+from vinoserve_api.v1alpha1 import InferenceService, ResourceList, TopologySpreadConstraint
 from vinoserve_operator.desired.devices import DeviceAccess
 from vinoserve_operator.desired.names import (
     CLAIM,
@@ -140,7 +140,9 @@ def _make_pod_fields(
         "nodeSelector": node_selector,
         "tolerations": [t.dump() for t in dict.fromkeys((*access.tolerations, *pod.tolerations))],
         "affinity": _as_written(pod.affinity) if pod.affinity else None,
-        "topologySpreadConstraints": [_as_written(c) for c in pod.topology_spread_constraints],
+        "topologySpreadConstraints": [
+            _make_spread(c, service.metadata.name) for c in pod.topology_spread_constraints
+        ],
         "priorityClassName": pod.priority_class_name,
         "serviceAccountName": pod.service_account_name,
         "runtimeClassName": pod.runtime_class_name or access.runtime_class_name,
@@ -150,6 +152,14 @@ def _make_pod_fields(
         else None,
     }
     return {field: value for field, value in fields.items() if value}
+
+
+def _make_spread(constraint: TopologySpreadConstraint, name: str) -> dict[str, Any]:
+    """Of the service's own pods, where it doesn't say of which: Kubernetes would then count none, and spread nothing."""
+    written = _as_written(constraint)
+    if constraint.label_selector is None:
+        written["labelSelector"] = {"matchLabels": make_selector(name)}
+    return written
 
 
 def _make_pull_secrets(service: InferenceService) -> list[dict[str, str]]:
