@@ -160,6 +160,50 @@ def test_a_class_of_a_type_that_the_target_does_not_use_is_refused(
         assert part in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("target", "classes", "told"),
+    [
+        ("GPU", [], "targetDevice GPU needs 1 of type GPU in a pod, these give 0; add a class of type GPU (gpu, mounted), or"),
+        ("GPU.1", [], "needs 2 of type GPU in a pod, these give 0; add a class of type GPU (gpu, mounted), or leave"),
+        ("BATCH:GPU(4)", [], "needs 1 of type GPU"),
+        ("HETERO:GPU,CPU", [], "needs 1 of type GPU"),
+        ("HETERO:GPU,NPU", ["gpu"], "these give 0; add a class of type NPU (npu), or leave accelerators out for the default"),
+        ("HETERO:GPU,NPU,CPU", ["npu"], "needs 1 of type GPU"),
+        ("HETERO:NPU,GPU", ["mounted"], "needs 1 of type NPU"),
+        ("MULTI:NPU,GPU", ["gpu"], "needs 1 of type NPU"),
+    ],
+)  # fmt: skip
+def test_a_device_that_the_target_cannot_do_without_must_be_given(
+    target: str, classes: list[str], told: str
+) -> None:
+    """The pod would hold the others for ever, and never serve."""
+    mounted = make_class("mounted", default=False, access="HostPath", hostPath={"paths": ["/dev/dri"]})
+    del mounted["spec"]["devicePlugin"]
+    inventory = make_inventory(make_class("gpu"), mounted, make_class("npu", **NPU))
+    with pytest.raises(NotRenderableError) as error:
+        make(inventory, targetDevice=target, accelerators=[{"class": name} for name in classes], **FIXED)
+    assert error.value.reason == "NotRenderable"
+    assert str(error.value).startswith("spec.accelerators: targetDevice")
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "classes"),
+    [
+        ("AUTO:GPU,NPU,CPU", ["gpu"]),
+        ("AUTO:NPU,GPU", ["gpu"]),
+        ("AUTO:GPU,CPU", []),
+        ("AUTO:GPU", []),
+        ("AUTO", []),
+    ],
+)
+def test_auto_may_be_given_none_of_a_type_that_it_names(target: str, classes: list[str]) -> None:
+    """It takes the next device of its list; `onFallback` decides whether that will do."""
+    named = [{"class": name} for name in classes]
+    pod = pod_of(make(make_inventory(make_class("gpu")), targetDevice=target, accelerators=named, **FIXED))
+    assert len(pod["containers"][0]["resources"].get("limits", {})) == len(classes)
+
+
 def test_where_no_class_of_the_type_is_for_the_namespace_it_says_so() -> None:
     with pytest.raises(NotRenderableError, match=r"type NPU \(there is none for this namespace\), or change"):
         make(make_inventory(make_class("gpu")), targetDevice="NPU", accelerators=[{"class": "gpu"}], **FIXED)

@@ -80,11 +80,11 @@ def make_device_access(
 
     `known_groups` are the gids that the pods have already: where they are gathered from nodes, they stay, so that a node
     that leaves doesn't roll the pods on the others.
-    Raises NotRenderableError where a class is missing or ambiguous, of a type that the target doesn't use, gives too few
-    units, or contradicts another.
+    Raises NotRenderableError where a class is missing or ambiguous, of a type that the target doesn't use, or contradicts
+    another, and where all of them give too few units.
     """
     chosen = _choose(service, inventory)
-    _check_units(service, chosen)
+    _check_units(service, chosen, inventory)
     resources: dict[str, int] = {}
     claims: list[Claim] = []
     host_paths: dict[str, None] = {}
@@ -302,16 +302,31 @@ def _name_existing(inventory: Inventory) -> str:
     return "there are: " + ", ".join(names) if names else "there are none"
 
 
-def _check_units(service: InferenceService, chosen: Sequence[tuple[AcceleratorClass, int]]) -> None:
-    """A device plugin or a DRA driver gives exactly as many devices as are counted; OpenVINO numbers those."""
-    for kind, needed in parse_target(service.spec.target_device).units().items():
+def _check_units(
+    service: InferenceService, chosen: Sequence[tuple[AcceleratorClass, int]], inventory: Inventory
+) -> None:
+    """A device plugin or a DRA driver gives exactly as many devices as are counted; OpenVINO numbers those.
+
+    AUTO may be given none of a type: then it takes the next of its list, and `onFallback` says what that means.
+    """
+    target = parse_target(service.spec.target_device)
+    for kind, needed in sorted(target.units().items()):
         given = [(c.spec.access, count) for c, count in chosen if c.spec.device_type == kind]
         total = sum(count for _, count in given)
-        if given and total < needed and all(access != "HostPath" for access, _ in given):
-            raise _refuse(
-                f"targetDevice {service.spec.target_device} needs {needed} of type {kind} in a pod, these give "
-                f"{total}; raise count to {needed}"
+        if any(access == "HostPath" for access, _ in given) or total >= needed:
+            continue
+        if given:
+            instead = f"raise count to {needed}"
+        elif target.mode == "AUTO":
+            continue
+        else:
+            usable = ", ".join(_list_usable({kind}, service, inventory)) or "there is none for this namespace"
+            instead = (
+                f"add a class of type {kind} ({usable}), or leave accelerators out for the default classes"
             )
+        raise _refuse(
+            f"targetDevice {target} needs {needed} of type {kind} in a pod, these give {total}; {instead}"
+        )
 
 
 def _refuse(message: str) -> NotRenderableError:
