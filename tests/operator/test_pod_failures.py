@@ -290,6 +290,56 @@ def test_a_pod_on_a_node_that_is_silent_says_so_whatever_its_containers_said_las
     assert "node n1" in read_message(one)
 
 
+CLAIMS = [
+    {"name": "cache", "persistentVolumeClaim": {"claimName": "compiled"}},
+    {"name": "claim", "persistentVolumeClaim": {"claimName": "models", "readOnly": True}},
+    {"name": "tmp", "emptyDir": {}},
+]
+UNBOUND = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"
+
+
+@pytest.mark.parametrize(
+    ("message", "volumes", "advice"),
+    [
+        (
+            '0/1 nodes are available: persistentvolumeclaim "compiled" not found.',
+            CLAIMS,
+            "`kubectl describe pvc compiled` says why, and none is made for spec.cache.compiled.claimName",
+        ),
+        (
+            '0/1 nodes are available: persistentvolumeclaim "models" not found.',
+            CLAIMS,
+            "`kubectl describe pvc models` says why, and none is made for spec.model.uri",
+        ),
+        (
+            UNBOUND,
+            CLAIMS[:1],
+            "`kubectl describe pvc compiled` says why, and none is made for spec.cache.compiled.claimName",
+        ),
+        (
+            UNBOUND,
+            CLAIMS,
+            "pvc compiled models` says why, and none is made for spec.cache.compiled.claimName or spec.model.uri",
+        ),
+        (
+            UNBOUND,
+            [{"name": "injected", "persistentVolumeClaim": {"claimName": "theirs"}}],
+            "`kubectl describe pvc theirs` says why",
+        ),
+    ],
+)
+def test_a_claim_that_is_not_there_is_told_with_the_field_that_names_it(
+    message: str, volumes: list[Object], advice: str
+) -> None:
+    pod = make_pod(**unscheduled(message))
+    pod["spec"]["volumes"] = volumes
+    one = look(PodView(pod), deployment=make_deployment(readyReplicas=0))
+    assert tell(one)["Ready"] == ("False", "VolumeNotReady")
+    assert message.rstrip(".") in read_message(one)
+    assert advice in read_message(one)
+    assert read_message(one).count("spec.") == advice.count("spec."), "of no other field"
+
+
 @pytest.mark.parametrize(
     ("message", "reason"),
     [

@@ -31,6 +31,9 @@ _MOUNT_FAILED: Final = "ImageVolumeMountFailed"
 _MOUNTING: Final = re.compile(r"image[ -]?(volume|mount)", re.IGNORECASE)
 #: The scheduler's words where a PersistentVolumeClaim is missing or not bound.
 _UNBOUND: Final = re.compile(r"persistentvolumeclaim|unbound immediate|volume binding", re.IGNORECASE)
+_NAMED_CLAIM: Final = re.compile(r'persistentvolumeclaim "([^"]+)"')
+#: Which field of the service the claim of a volume is from.
+_CLAIM_FIELDS: Final = {"cache": "spec.cache.compiled.claimName", "claim": "spec.model.uri"}
 _BACK_OFF: Final = re.compile(r'^Back-off pulling image "[^"]*"(: )?(ErrImagePull: )?')
 _CONFIG_REASONS: Final = {
     "CreateContainerConfigError",
@@ -215,7 +218,7 @@ class PodView:
         status = self.pod.get("status") or {}
         for condition in _conditions(self.pod):
             if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-                return _unscheduled(condition)
+                return _unscheduled(self.pod, condition)
         fetch = _find(status.get("initContainerStatuses"), FETCH)
         serve = _find(status.get("containerStatuses"), SERVE)
         image = _find_image(self.pod)
@@ -274,17 +277,29 @@ def _diagnose_others(statuses: Sequence[Object] | None) -> Diagnosis | None:
     return next((found for status in others if (found := _diagnose_container(status, device=False))), None)
 
 
-def _unscheduled(condition: Object) -> Diagnosis:
+def _unscheduled(pod: Object, condition: Object) -> Diagnosis:
     message = str(condition.get("message") or "the scheduler has found no node yet").rstrip(".")
     if re.search(_UNBOUND, message):
         return Diagnosis(
             ProgressReason.VOLUME_NOT_READY,
-            f"the pod waits for its claim: {message}; `kubectl describe pvc` says why, and no claim is made for spec.model.uri",
+            f"the pod waits for its claim: {message}; {_advise_on_claims(pod, message)}",
             stuck=True,
         )
     if condition.get("reason") == "Unschedulable":
         return Diagnosis(ProgressReason.UNSCHEDULABLE, f"no node takes the pod: {message}", stuck=True)
     return Diagnosis(ProgressReason.PENDING, f"{condition.get('reason', 'not scheduled')}: {message}")
+
+
+def _advise_on_claims(pod: Object, message: str) -> str:
+    """On the one that the scheduler names; on all that the pod has, where it only says that one isn't bound."""
+    volumes = (pod.get("spec") or {}).get("volumes") or ()
+    claims = {v["name"]: v["persistentVolumeClaim"] for v in volumes if v.get("persistentVolumeClaim")}
+    waits = {name: claim.get("claimName") for name, claim in claims.items()}
+    if named := _NAMED_CLAIM.search(message):
+        waits = {name: claim for name, claim in waits.items() if claim == named[1]}
+    fields = " or ".join(field for name, field in _CLAIM_FIELDS.items() if name in waits)
+    command = " ".join(("kubectl describe pvc", *sorted(set(waits.values()))))
+    return f"`{command}` says why" + (f", and none is made for {fields}" if fields else "")
 
 
 def _fetching(fetch: Object) -> Diagnosis | None:
