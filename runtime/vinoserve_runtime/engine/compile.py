@@ -1,5 +1,6 @@
 """Compile a model for the target that was asked for, and watch what it then runs on."""
 
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -193,11 +194,24 @@ def compile_model(
         raise
     except Exception as error:
         known = make_startup_error(error, FailureReason.COMPILE_FAILED, f"compiling for {target} failed")
+        if known.reason == FailureReason.INVALID_PROPERTY:
+            known = _name_unchecked(known, config)
         # Of other failures operators are no cause, and what the GPU plugin answers after one isn't to be relied on (measured).
         if plan.target.mode != "HETERO" and known.reason == FailureReason.UNSUPPORTED_OPERATOR:
             known = explain_unsupported(core, model, plan.target.devices) or known
         raise known from error
     return found
+
+
+def _name_unchecked(error: StartupError, config: RuntimeConfig) -> StartupError:
+    """With the fields that its message may be about: nothing else has looked at these keys."""
+    fields = [
+        f"spec.uncheckedProperties.{block}.{key}"
+        for block, given in config.unchecked_properties.items()
+        for key in given
+        if re.search(rf"\b{re.escape(key)}\b", str(error))
+    ]
+    return StartupError(error.reason, f"{' or '.join(fields)}: {error}") if fields else error
 
 
 def _compile(core: Any, model: Any, target: str, properties: dict[str, Any], cache: CacheUse | None) -> Any:

@@ -109,7 +109,7 @@ def test_batch_needs_static_shapes(tmp_path: Path) -> None:
 
 
 def test_a_property_that_the_plugin_refuses_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match="NEW_KEY") as caught:
+    with pytest.raises(StartupError, match=r"^spec\.uncheckedProperties\.CPU\.NEW_KEY: compiling") as caught:
         compile_file(write_adder(tmp_path / "m.xml"), uncheckedProperties={"CPU": {"NEW_KEY": "1"}})
     assert caught.value.reason == FailureReason.INVALID_PROPERTY
 
