@@ -30,7 +30,7 @@ def test_missing_model(site: Site) -> None:
 
 
 def test_missing_device(site: Site, relu: str) -> None:
-    site.apply("blind", {"model": {"uri": relu}, "targetDevice": "AUTO:GPU", "accelerators": []})
+    site.apply("blind", {"model": {"uri": relu}, "targetDevice": "GPU", "accelerators": []})
     site.wait_condition("blind", "Ready", "False", "DeviceNotFound")
     assert site.condition("blind", "DeviceReady")[:2] == ("False", "DeviceNotFound")
 

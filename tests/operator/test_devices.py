@@ -163,12 +163,8 @@ def test_a_class_of_a_type_that_the_target_does_not_use_is_refused(
 @pytest.mark.parametrize(
     ("target", "classes", "told"),
     [
-        ("GPU", [], "targetDevice GPU needs 1 of type GPU in a pod, these give 0; add a class of type GPU (gpu, mounted), or"),
-        ("GPU.1", [], "needs 2 of type GPU in a pod, these give 0; add a class of type GPU (gpu, mounted), or leave"),
-        ("BATCH:GPU(4)", [], "needs 1 of type GPU"),
-        ("HETERO:GPU,CPU", [], "needs 1 of type GPU"),
         ("HETERO:GPU,NPU", ["gpu"], "these give 0; add a class of type NPU (npu), or leave accelerators out for the default"),
-        ("HETERO:GPU,NPU,CPU", ["npu"], "needs 1 of type GPU"),
+        ("HETERO:GPU,NPU,CPU", ["npu"], "needs 1 of type GPU in a pod, these give 0; add a class of type GPU (gpu, mounted), or"),
         ("HETERO:NPU,GPU", ["mounted"], "needs 1 of type NPU"),
         ("MULTI:NPU,GPU", ["gpu"], "needs 1 of type NPU"),
     ],
@@ -195,10 +191,13 @@ def test_a_device_that_the_target_cannot_do_without_must_be_given(
         ("AUTO:GPU,CPU", []),
         ("AUTO:GPU", []),
         ("AUTO", []),
+        ("GPU", []),
+        ("GPU.1", []),
+        ("HETERO:GPU,CPU", []),
     ],
 )
-def test_auto_may_be_given_none_of_a_type_that_it_names(target: str, classes: list[str]) -> None:
-    """It takes the next device of its list; `onFallback` decides whether that will do."""
+def test_auto_may_be_given_none_of_a_type_and_any_target_none_at_all(target: str, classes: list[str]) -> None:
+    """AUTO takes the next device of its list; who gives none at all has other ways."""
     named = [{"class": name} for name in classes]
     pod = pod_of(make(make_inventory(make_class("gpu")), targetDevice=target, accelerators=named, **FIXED))
     assert len(pod["containers"][0]["resources"].get("limits", {})) == len(classes)

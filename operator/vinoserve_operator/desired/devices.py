@@ -307,8 +307,11 @@ def _check_units(
 ) -> None:
     """A device plugin or a DRA driver gives exactly as many devices as are counted; OpenVINO numbers those.
 
-    AUTO may be given none of a type: then it takes the next of its list, and `onFallback` says what that means.
+    AUTO may be given none of a type: then it takes the next of its list, and `onFallback` says what that means. And who gives
+    none at all has other ways: a RuntimeClass, or an emulated device.
     """
+    if not chosen:
+        return
     target = parse_target(service.spec.target_device)
     for kind, needed in sorted(target.units().items()):
         given = [(c.spec.access, count) for c, count in chosen if c.spec.device_type == kind]
