@@ -172,8 +172,8 @@ class Reconciler:
                 acceptance,
                 deployment,
                 pods,
-                node_groups=self._accelerators.gather_node_groups(pods),
-                lost_nodes=self._accelerators.gather_lost_nodes(pods),
+                node_groups=self._accelerators.gather_node_groups(owned),
+                lost_nodes=self._accelerators.gather_lost_nodes(owned),
                 class_troubles=self._accelerators.gather_troubles(acceptance.service),
                 autoscaler=self._cluster.get(Ref(HORIZONTAL_POD_AUTOSCALER, ref.namespace, ref.name)),
                 precompiling=job,
@@ -216,7 +216,6 @@ class Reconciler:
             own,
             exclusive=children.precompile.exclusive,
             enforced=enforced,
-            lost_nodes=self._accelerators.gather_lost_nodes(own),
         )
 
     def _recall(self, ref: Ref, raw: Object) -> tuple[Acceptance, None] | None:

@@ -22,6 +22,7 @@ from tests.operator.fakes.running import (
 from tests.operator.fakes.workloads import Workloads
 from tests.operator.test_desired import make, make_inventory
 from tests.operator.test_starting import Answers, warn
+from tests.operator.test_status import look, make_pod, read_message, tell
 from tests.pod_security import find_violations
 from vinoserve_api.conditions import FailureReason
 from vinoserve_api.contract import RuntimeFailure, make_termination_message
@@ -32,6 +33,7 @@ from vinoserve_operator.plan import find_superfluous, hold_back
 from vinoserve_operator.status.pods import Diagnosis, PodView
 from vinoserve_operator.status.precompile import Precompiling
 from vinoserve_operator.status.refusals import diagnose_refusal
+from vinoserve_operator.status.service import Look
 from vinoserve_operator.waits import Waits, read_warning
 
 Object = dict[str, Any]
@@ -98,9 +100,12 @@ def test_what_makes_another_compiled_model_needs_one(spec: Object) -> None:
 
 
 def test_the_job_is_a_model_pod_that_nothing_takes_for_one() -> None:
-    children = make_compiled(targetDevice="GPU")
+    spread = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}
+    children = make_compiled(targetDevice="GPU", podTemplate={"topologySpreadConstraints": [spread]})
     template = job_of(children)["spec"]["template"]
     model = children.deployment["spec"]["template"]
+    assert "topologySpreadConstraints" in model["spec"]
+    assert "topologySpreadConstraints" not in template["spec"], "a node full of replicas may compile"
     selector = children.deployment["spec"]["selector"]["matchLabels"]
     assert not selector.items() <= template["metadata"]["labels"].items()
     assert find_violations(template["spec"]) == []
@@ -417,13 +422,13 @@ async def test_what_was_refused_before_a_pod_was_made_has_passed() -> None:
 
 def test_a_try_that_is_refused_says_so_whatever_ended_the_one_before() -> None:
     job = replace(make_job(EVICTED), heard=hear(refuse(OVER_QUOTA)))
-    assert job.diagnose(serving=False).reason == "QuotaExceeded"
+    assert job.diagnose(keep, serving=False).reason == "QuotaExceeded"
 
 
 def test_where_devices_are_exclusive_the_quota_may_be_held_by_the_pods_that_serve() -> None:
     job = replace(make_job(), heard=hear(refuse(OVER_QUOTA)), exclusive=True)
-    assert "the quota counts the pods that serve, too" in job.diagnose(serving=True).message
-    assert "the pods that serve" not in job.diagnose(serving=False).message
+    assert "the quota counts the pods that serve, too" in job.diagnose(keep, serving=True).message
+    assert "the pods that serve" not in job.diagnose(keep, serving=False).message
 
 
 async def test_a_job_whose_pods_are_refused_says_so_until_one_is_made(
@@ -488,19 +493,55 @@ COMPILED = try_once("d", "4", phase="Succeeded")
 )
 def test_a_new_try_does_not_undo_that_the_one_before_failed(pods: list[PodView], reason: str) -> None:
     job = {"metadata": {"name": "resnet-compile-1"}, "spec": {}}
-    assert Precompiling(job, pods).diagnose(serving=True).reason == reason
+    assert Precompiling(job, pods).diagnose(keep, serving=True).reason == reason
+
+
+# --- what the cluster knows beyond the Job's pod
+
+
+def keep(_: PodView, found: Diagnosis) -> Diagnosis:
+    """Where nothing is known beyond the pod."""
+    return found
+
+
+def make_look(pod: PodView, **known: Any) -> Look:
+    return replace(look(), deployment=None, precompiling=make_job(pod), **known)
 
 
 def test_a_node_of_which_nothing_is_heard_is_named() -> None:
-    running = PodView(
+    running = try_once("a", "1", phase="Running")
+    running = replace(running, pod={**running.pod, "spec": {"nodeName": "node7"}})
+    one = make_look(running, lost_nodes=frozenset({"node7"}))
+    assert tell(one)["Ready"] == ("False", "NodeLost")
+    assert "node7" in read_message(one)
+
+
+UNSCHEDULED = try_once(
+    "a",
+    "1",
+    phase="Pending",
+    conditions=[
         {
-            "metadata": {"name": "a", "creationTimestamp": "2026-01-01T00:00:01Z"},
-            "spec": {"nodeName": "node7"},
-            "status": {"phase": "Running"},
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "0/1 nodes are available: 1 Insufficient gpu.intel.com/xe.",
         }
-    )
-    found = Precompiling({"metadata": {"name": "j"}}, [running], lost_nodes=frozenset({"node7"})).diagnose(
-        serving=True
-    )
-    assert (found.reason, found.stuck) == ("NodeLost", True)
-    assert "node7" in found.message
+    ],
+)
+
+
+def test_a_job_that_no_node_takes_says_why_as_a_replica_does() -> None:
+    one = make_look(UNSCHEDULED)
+    assert tell(one)["Ready"] == ("False", "Unschedulable")
+    assert "no accelerator of its class is free" in read_message(one)
+    trouble = "AcceleratorClass intel-gpu: no node offers gpu.intel.com/xe"
+    assert trouble in read_message(make_look(UNSCHEDULED, class_troubles=(trouble,)))
+
+
+def test_a_job_waits_for_the_device_of_a_pod_that_ends() -> None:
+    ending = make_pod("old")
+    ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    one = make_look(UNSCHEDULED, pods=(PodView(ending),))
+    assert tell(one)["Ready"] == ("False", "Precompiling")
+    assert "pod old holds until it has ended" in read_message(one)

@@ -68,8 +68,10 @@ def _make_job(name: str, template: Object, common: Mapping[str, object]) -> Obje
     (serve,) = template["spec"]["containers"]
     container = {key: value for key, value in serve.items() if key not in _SERVING}
     container["command"] = ["vinoserve", "serve", "--config", CONFIG_PATH, "--precompile"]
+    # What spreads the replicas would count them against this pod, which is none.
+    alone = {key: value for key, value in template["spec"].items() if key != "topologySpreadConstraints"}
     spec = {
-        **template["spec"],
+        **alone,
         "containers": [container],
         "restartPolicy": "Never",
         "activeDeadlineSeconds": _COMPILE_SECONDS,

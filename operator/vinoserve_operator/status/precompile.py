@@ -1,11 +1,11 @@
 """What the Job that compiles a model before its pods are replaced does, or what ails it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from vinoserve_api.conditions import ProgressReason
-from vinoserve_operator.status.disruptions import diagnose_end, diagnose_lost
+from vinoserve_operator.status.disruptions import diagnose_end
 from vinoserve_operator.status.pods import Diagnosis, PodView
 
 _FORBID_HOST_PATHS: Final = ("baseline", "restricted")
@@ -30,9 +30,6 @@ class Precompiling:
     enforced: str = ""
     """The Pod Security profile that the namespace enforces, as its label says."""
 
-    lost_nodes: frozenset[str] = frozenset()
-    """Nodes of the pods of which nothing is heard."""
-
     heard: Diagnosis | None = None
     """What events alone tell: why no pod of it can be made."""
 
@@ -54,10 +51,10 @@ class Precompiling:
         made = any(pod.live or pod.succeeded for pod in self.pods)
         return not made and self._find_failure() is None
 
-    def diagnose(self, *, serving: bool) -> Diagnosis:
-        """`serving`: whether pods of an older generation do."""
+    def diagnose(self, explain: Callable[[PodView, Diagnosis], Diagnosis], *, serving: bool) -> Diagnosis:
+        """`explain` adds what is known beyond the pod; `serving`: whether pods of an older generation do."""
         failed = self._find_failure()
-        found = self._diagnose_pod()
+        found = self._diagnose_pod(explain)
         if failed is not None:
             if found.reason == ProgressReason.PRECOMPILING:
                 found = Diagnosis(ProgressReason.CRASH_LOOP, str(failed.get("message") or "it failed"))
@@ -74,7 +71,7 @@ class Precompiling:
         conditions = (self.job.get("status") or {}).get("conditions") or ()
         return next((c for c in conditions if c.get("type") == "Failed" and c.get("status") == "True"), None)
 
-    def _diagnose_pod(self) -> Diagnosis:
+    def _diagnose_pod(self, explain: Callable[[PodView, Diagnosis], Diagnosis]) -> Diagnosis:
         pods = sorted(self.pods, key=lambda pod: (pod.created, pod.name), reverse=True)
         if not pods and self.enforced in _FORBID_HOST_PATHS and self._mounts_host_paths():
             return Diagnosis(
@@ -93,9 +90,8 @@ class Precompiling:
         taken = {pod.name: ended for pod in pods if (ended := diagnose_end(pod.pod))}
         if pods[0].name in taken:
             return taken[pods[0].name]
-        if lost := diagnose_lost(pods[0], self.lost_nodes):
-            return lost
+        newest = explain(pods[0], pods[0].diagnose_start())
         # a new try doesn't undo that the one before failed: else the status would flap
-        tries = (pod.diagnose_start() for pod in pods if pod.name not in taken)
-        on_its_way = replace(pods[0].diagnose_start(), reason=ProgressReason.PRECOMPILING)
+        tries = (newest, *(pod.diagnose_start() for pod in pods[1:] if pod.name not in taken))
+        on_its_way = replace(newest, reason=ProgressReason.PRECOMPILING)
         return next((found for found in tries if found.failed), on_its_way)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 from vinoserve_api.conditions import AcceptedReason, ConditionType, FailureReason, ProgressReason
@@ -318,7 +319,8 @@ def _say_what_serves(look: Look, rollout: Rollout) -> str:
 def _find_worst(look: Look) -> Worst | None:
     """The pod to speak of: this generation before the last, a stuck one before one on its way; None: a Job's."""
     if look.precompiling is not None:
-        return None, look.precompiling.diagnose(serving=any(pod.ready for pod in look.live))
+        serving = any(pod.ready for pod in look.live)
+        return None, look.precompiling.diagnose(partial(_explain, look), serving=serving)
     ailing = [(pod, _explain(look, pod, found)) for pod in look.live if (found := pod.diagnose())]
     worst = min(ailing, key=lambda a: (a[0].name in look.leaving, not a[1].stuck), default=None)
     if worst is None or worst[1].reason == ProgressReason.PENDING:  # why there is a pod to wait for
