@@ -61,9 +61,10 @@ from vinoserve_operator.settled import Settled, make_basis
 from vinoserve_operator.status.accelerator import make_class_status
 from vinoserve_operator.status.events import make_events, make_put_back_event
 from vinoserve_operator.status.holdings import is_over, list_claim_templates
+from vinoserve_operator.status.look import Acceptance, Look, accept
 from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.precompile import Precompiling
-from vinoserve_operator.status.service import Acceptance, Look, accept, make_service_status
+from vinoserve_operator.status.service import make_service_status
 from vinoserve_operator.waits import Waits
 
 _REJECTED_AGAIN_SECONDS: Final = 60.0

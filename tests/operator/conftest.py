@@ -11,7 +11,8 @@ from tests.operator.fakes.api_server import ApiServer
 from tests.operator.fakes.workloads import Workloads
 from vinoserve_api.v1alpha1 import InferenceServiceStatus
 from vinoserve_operator import reconcile
-from vinoserve_operator.status.service import Look, make_service_status
+from vinoserve_operator.status.look import Look
+from vinoserve_operator.status.service import make_service_status
 
 
 @pytest.fixture

@@ -22,9 +22,10 @@ from tests.operator.test_status import (
 )
 from vinoserve_api.conditions import AcceptedReason
 from vinoserve_operator.status.events import make_events
+from vinoserve_operator.status.look import Acceptance
 from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.rollout import find_template
-from vinoserve_operator.status.service import Acceptance, make_service_status
+from vinoserve_operator.status.service import make_service_status
 
 Object = dict[str, Any]
 

@@ -12,8 +12,9 @@ from vinoserve_api.reading import read_service
 from vinoserve_operator.cluster import Cluster
 from vinoserve_operator.kinds import HORIZONTAL_POD_AUTOSCALER
 from vinoserve_operator.status.events import make_events
+from vinoserve_operator.status.look import Acceptance, Look
 from vinoserve_operator.status.pods import PodView
-from vinoserve_operator.status.service import Acceptance, Look, make_service_status
+from vinoserve_operator.status.service import make_service_status
 
 Object = dict[str, Any]
 NOW = "2026-01-01T00:00:00Z"

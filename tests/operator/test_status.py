@@ -13,8 +13,9 @@ from vinoserve_api.contract import RuntimeFailure, make_termination_message
 from vinoserve_api.reading import read_service
 from vinoserve_operator.kinds import POD
 from vinoserve_operator.status.events import make_events
+from vinoserve_operator.status.look import Acceptance, Look
 from vinoserve_operator.status.pods import PodView
-from vinoserve_operator.status.service import Acceptance, Look, make_service_status
+from vinoserve_operator.status.service import make_service_status
 from vinoserve_operator.trimming import trim
 
 Object = dict[str, Any]
