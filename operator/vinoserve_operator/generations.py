@@ -42,9 +42,10 @@ class Generations:
 
         ReplicaSets are asked for only when something is wrong while pods of several templates are there.
         """
-        templates = {pod.template for pod in pods if pod.live}
-        troubled = any(found.stuck for pod in pods if pod.live and (found := pod.diagnose()))
-        if len(templates) < 2 or not troubled:
+        live = [pod for pod in pods if pod.live]
+        if len({pod.template for pod in live}) < 2:
+            return None
+        if not any(found.stuck for pod in live if (found := pod.diagnose())):
             return None
         return find_template(await self._gather_replica_sets(ref))
 

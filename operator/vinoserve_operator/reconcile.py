@@ -14,9 +14,7 @@ from vinoserve_api.v1alpha1 import Condition
 from vinoserve_operator.accelerators import Accelerators
 from vinoserve_operator.cluster import Cluster
 from vinoserve_operator.desired.children import Children, make_children
-from vinoserve_operator.desired.names import (
-    POD_SECURITY_LABEL,
-)
+from vinoserve_operator.desired.names import POD_SECURITY_LABEL
 from vinoserve_operator.errors import (
     ConflictError,
     GoneError,

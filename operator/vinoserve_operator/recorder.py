@@ -41,9 +41,8 @@ class Recorder:
             try:
                 await self._kube.create_event(event)
             except GoneError as error:
-                log.debug(
-                    "event dropped", reason=str(error), note=event["note"]
-                )  # its namespace is being deleted
+                # Its namespace is being deleted.
+                log.debug("event dropped", reason=str(error), note=event["note"])
                 return
             except (RejectedError, NotLeaderError) as error:
                 reason = str(error)

@@ -16,8 +16,9 @@ import structlog
 from vinoserve_operator.errors import GoneError, RejectedError, RetryableError
 from vinoserve_operator.kinds import Object, Ref
 from vinoserve_operator.kube import Kube
+from vinoserve_operator.status.diagnosis import Diagnosis
 from vinoserve_operator.status.disruptions import diagnose_eviction
-from vinoserve_operator.status.pods import Diagnosis, PodView
+from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.precompile import Precompiling
 from vinoserve_operator.status.refusals import diagnose_refusal
 from vinoserve_operator.status.starting import Warned, diagnose_start, diagnose_wait

@@ -8,8 +8,9 @@ import pytest
 from tests.operator.test_starting import Answers, warn
 from tests.operator.test_status import look, make_pod, read_message, tell
 from vinoserve_operator.kinds import INFERENCE_SERVICE, Ref
+from vinoserve_operator.status.diagnosis import Diagnosis
 from vinoserve_operator.status.look import Look
-from vinoserve_operator.status.pods import Diagnosis, PodView
+from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.precompile import Precompiling
 from vinoserve_operator.status.refusals import diagnose_refusal
 from vinoserve_operator.waits import Waits, read_warning

@@ -12,7 +12,8 @@ from tests.operator.fakes.workloads import Workloads
 from tests.operator.test_status import look, make_deployment, make_pod, read_message, tell
 from vinoserve_operator.errors import RejectedError
 from vinoserve_operator.kinds import INFERENCE_SERVICE, POD, Ref
-from vinoserve_operator.status.pods import Diagnosis, PodView
+from vinoserve_operator.status.diagnosis import Diagnosis
+from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.starting import diagnose_start
 from vinoserve_operator.waits import Waits, read_warning
 

@@ -207,6 +207,11 @@ def _refuse_namespace(
     )
 
 
+def _describe_usable(kinds: Collection[str], service: InferenceService, inventory: Inventory) -> str:
+    names = ", ".join(_list_usable(kinds, service, inventory)) or "there is none for this namespace"
+    return f"of type {' or '.join(sorted(kinds))} ({names})"
+
+
 def _list_usable(kinds: Collection[str], service: InferenceService, inventory: Inventory) -> list[str]:
     """Names of the classes of these types that the service's namespace may use."""
     return [
@@ -230,8 +235,7 @@ def _check_types(
         return
     instead = "remove it"
     if len(wrong) == len(chosen):
-        others = ", ".join(_list_usable(usable, service, inventory)) or "there is none for this namespace"
-        instead = f"name a class of type {' or '.join(sorted(usable))} ({others})"
+        instead = f"name a class {_describe_usable(usable, service, inventory)}"
     raise NotRenderableError(
         AcceptedReason.NOT_RENDERABLE,
         [
@@ -323,10 +327,8 @@ def _check_units(
         elif target.mode == "AUTO":
             continue
         else:
-            usable = ", ".join(_list_usable({kind}, service, inventory)) or "there is none for this namespace"
-            instead = (
-                f"add a class of type {kind} ({usable}), or leave accelerators out for the default classes"
-            )
+            usable = _describe_usable({kind}, service, inventory)
+            instead = f"add a class {usable}, or leave accelerators out for the default classes"
         raise _refuse(
             f"targetDevice {target} needs {needed} of type {kind} in a pod, these give {total}; {instead}"
         )

@@ -18,6 +18,7 @@ from vinoserve_operator.status.dra import (
 )
 from vinoserve_operator.status.groups import judge_groups
 from vinoserve_operator.status.holdings import count_held
+from vinoserve_operator.status.lists import name_some
 
 Object = Mapping[str, Any]
 
@@ -184,11 +185,8 @@ def _judge_published(
     tainted = [device for device in devices if device.taint]
     if not tainted:
         return available
-    shown = ", ".join(f"{d.name} on {d.node} ({d.taint})" for d in tainted[:_SHOWN])
-    more = f" and {len(tainted) - _SHOWN} more" if len(tainted) > _SHOWN else ""
-    text = (
-        f"{available.message}; the driver taints {shown}{more}: pods are kept away, NoExecute takes them off"
-    )
+    shown = name_some([f"{d.name} on {d.node} ({d.taint})" for d in tainted], _SHOWN)
+    text = f"{available.message}; the driver taints {shown}: pods are kept away, NoExecute takes them off"
     return Verdict("True" if units else "False", ClassReason.DEVICES_TAINTED, text)
 
 
@@ -217,10 +215,9 @@ def _judge_counted(offering: Sequence[Object], units: int, unhealthy: Mapping[st
     available = _make_available(offering, units)
     if not unhealthy:
         return available
-    shown = ", ".join(f"{count} on {node}" for node, count in sorted(unhealthy.items())[:_SHOWN])
-    more = f" and {len(unhealthy) - _SHOWN} more nodes" if len(unhealthy) > _SHOWN else ""
+    shown = name_some([f"{count} on {node}" for node, count in sorted(unhealthy.items())], _SHOWN, " nodes")
     text = (
-        f"{available.message}; unhealthy: {shown}{more}. The device plugin reports them so, or has stopped: "
+        f"{available.message}; unhealthy: {shown}. The device plugin reports them so, or has stopped: "
         "see its log there, and the kernel's"
     )
     return Verdict("True" if units else "False", ClassReason.DEVICES_UNHEALTHY, text)
@@ -231,9 +228,8 @@ def _judge_nodes(offer: _Offer) -> Verdict:
     away = {_name(node): why for node in offer.nodes if (why := _find_obstacle(node))}
     if not away or offer.verdict.reason != ClassReason.AVAILABLE:
         return offer.verdict
-    shown = ", ".join(f"{node} ({why})" for node, why in sorted(away.items())[:_SHOWN])
-    more = f" and {len(away) - _SHOWN} more" if len(away) > _SHOWN else ""
-    text = f"{offer.verdict.message}; no new pod gets to {shown}{more}"
+    shown = name_some([f"{node} ({why})" for node, why in sorted(away.items())], _SHOWN)
+    text = f"{offer.verdict.message}; no new pod gets to {shown}"
     open_ = len(away) < len(offer.nodes)
     return Verdict("True" if open_ else "False", ClassReason.NODES_UNAVAILABLE, text)
 

@@ -6,7 +6,9 @@ from vinoserve_api.conditions import FailureReason, ProgressReason
 from vinoserve_api.device import parse_target
 from vinoserve_api.v1alpha1 import InferenceService
 from vinoserve_operator.status.conditions import Verdict
-from vinoserve_operator.status.pods import Diagnosis, PodView, find_released
+from vinoserve_operator.status.diagnosis import Diagnosis
+from vinoserve_operator.status.lists import unite
+from vinoserve_operator.status.pods import PodView, find_released
 
 
 def judge_device(
@@ -73,10 +75,10 @@ def _fell_back(service: InferenceService | None, pod: PodView) -> Verdict:
 
 def _describe(service: InferenceService | None, pods: Sequence[PodView]) -> str:
     reports = [pod.report for pod in pods if pod.report]
-    devices = list(dict.fromkeys(device for report in reports for device in report.execution_devices))
-    names = list(dict.fromkeys(name for report in reports for name in report.device_names))
+    devices = unite(report.execution_devices for report in reports)
+    names = unite(report.device_names for report in reports)
     text = f"runs on {','.join(devices)}" + (f" ({', '.join(names)})" if names else "")
-    if service and devices == ["CPU"] and not service.spec.accelerators:
+    if service and devices == ("CPU",) and not service.spec.accelerators:
         target = parse_target(service.spec.target_device)
         if target.mode == "AUTO" and not target.devices:
             text += (

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from vinoserve_api.conditions import ProgressReason
-from vinoserve_operator.status.pods import Diagnosis, PodView
+from vinoserve_operator.status.diagnosis import Diagnosis
+from vinoserve_operator.status.pods import PodView
 from vinoserve_operator.status.starting import Warned
 
 Object = Mapping[str, Any]

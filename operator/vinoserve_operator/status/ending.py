@@ -1,20 +1,16 @@
 """Pods that are about to end still hold what those that take their place wait for."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from vinoserve_api.conditions import ProgressReason
 from vinoserve_operator.status.conditions import Verdict
-from vinoserve_operator.status.pods import Diagnosis, PodView
+from vinoserve_operator.status.diagnosis import Diagnosis
+from vinoserve_operator.status.lists import name_some
 from vinoserve_operator.status.rollout import Rollout
 
 _SHOWN: Final = 3
-
-
-def find_ending(pods: Sequence[PodView], lost_nodes: Collection[str]) -> list[str]:
-    """Names of the service's pods that end by themselves. On a node of which nothing is heard they don't."""
-    return sorted(pod.name for pod in pods if pod.ending and pod.node not in lost_nodes)
 
 
 def wait_for_device(ending: Sequence[str]) -> Diagnosis:
@@ -34,6 +30,5 @@ def wait_for_quota(rollout: Rollout, ending: Sequence[str]) -> Rollout:
 
 
 def _name(ending: Sequence[str]) -> str:
-    more = f" and {len(ending) - _SHOWN} more" if len(ending) > _SHOWN else ""
-    names = f"{', '.join(ending[:_SHOWN])}{more}"
+    names = name_some(ending, _SHOWN)
     return f"pod {names} holds" if len(ending) == 1 else f"each of the pods {names} holds"

@@ -50,8 +50,8 @@ def make_events(
 ) -> list[dict[str, Any]]:
     """Events for what has changed from the previous conditions of `raw` to the present ones.
 
-    An event's name is made from what it tells and when, so that telling it again at once makes one. `instance` names the operator's process,
-    `now` is the time in RFC 3339, to the second.
+    An event's name is made from what it tells and when, so that telling it again at once makes one. `instance` names the
+    operator's process, `now` is the time in RFC 3339, to the second.
     """
     before = {c["type"]: (str(c["status"]), str(c["reason"])) for c in previous}
     news = {

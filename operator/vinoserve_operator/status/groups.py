@@ -7,6 +7,7 @@ from vinoserve_api.conditions import GroupReason
 from vinoserve_api.nodes import GPU_COUNT_LABEL, NPU_COUNT_LABEL, RENDER_GID_LABEL, read_gids
 from vinoserve_api.v1alpha1 import AcceleratorClass
 from vinoserve_operator.status.conditions import Verdict
+from vinoserve_operator.status.lists import name_some
 
 Object = Mapping[str, Any]
 
@@ -27,9 +28,7 @@ def judge_groups(accelerator: AcceleratorClass, groups: Sequence[int], nodes: Se
     missing = sorted({gid for found in strange.values() for gid in found})
     if missing:
         names = [name for name, found in sorted(strange.items()) if found]
-        shown = ", ".join(names[:_SHOWN]) + (
-            f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        )
+        shown = name_some(names, _SHOWN)
         return Verdict(
             "False",
             GroupReason.GROUP_MISSING,

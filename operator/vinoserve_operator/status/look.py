@@ -79,6 +79,11 @@ class Look:
         return self.template or (self.current[-1].template if self.current else None)
 
     @property
+    def ending(self) -> list[str]:
+        """Names of pods that end by themselves. On a node of which nothing is heard they don't."""
+        return sorted(pod.name for pod in self.pods if pod.ending and pod.node not in self.lost_nodes)
+
+    @property
     def serving(self) -> int:
         """Ready pods, of whatever generation."""
         return sum(pod.ready for pod in self.live)

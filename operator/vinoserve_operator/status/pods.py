@@ -15,6 +15,9 @@ from vinoserve_operator.desired.names import (
     NAME_LABEL,
     SERVE,
 )
+from vinoserve_operator.status.diagnosis import PASSING_FAILURES, Diagnosis
+from vinoserve_operator.status.holdings import is_over
+from vinoserve_operator.status.unscheduled import diagnose_unscheduled
 
 Object = Mapping[str, Any]
 
@@ -29,11 +32,6 @@ _IMAGE_REASONS: Final = {
 }
 _MOUNT_FAILED: Final = "ImageVolumeMountFailed"
 _MOUNTING: Final = re.compile(r"image[ -]?(volume|mount)", re.IGNORECASE)
-#: The scheduler's words where a PersistentVolumeClaim is missing or not bound.
-_UNBOUND: Final = re.compile(r"persistentvolumeclaim|unbound immediate|volume binding", re.IGNORECASE)
-_NAMED_CLAIM: Final = re.compile(r'persistentvolumeclaim "([^"]+)"')
-#: Which field of the service the claim of a volume is from.
-_CLAIM_FIELDS: Final = {"cache": "spec.cache.compiled.claimName", "claim": "spec.model.uri"}
 _BACK_OFF: Final = re.compile(r'^Back-off pulling image "[^"]*"(: )?(ErrImagePull: )?')
 _CONFIG_REASONS: Final = {
     "CreateContainerConfigError",
@@ -48,8 +46,6 @@ _DEVICE_FAILURES: Final = {
     FailureReason.PERMISSION_DENIED,
     FailureReason.DEVICE_LOST,
 }
-#: What a container's new start may mend.
-_PASSING_FAILURES: Final = {FailureReason.DEVICE_LOST}
 
 #: What the node says of a model's image that it can't pull or mount: (pattern, reason, what would help).
 _IMAGE_FAILURES: Final = (
@@ -86,22 +82,6 @@ _PHASES: Final = {
     "Draining": (ProgressReason.DRAINING, "the pod answers its last requests and ends"),
     "Failed": (ProgressReason.CRASH_LOOP, "the server failed and ends"),
 }
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """Why a pod is not ready; `stuck` where time alone won't help, `device` where the device is at fault."""
-
-    reason: str
-    message: str
-    stuck: bool = False
-    device: bool = False
-    time: str | None = None
-
-    @property
-    def failed(self) -> bool:
-        """Whether something went wrong, be it to be tried again."""
-        return self.stuck or self.reason in _PASSING_FAILURES
 
 
 @dataclass(frozen=True)
@@ -163,8 +143,14 @@ class PodView:
         """Secrets and claims that must be there for its volumes."""
         volumes = (self.pod.get("spec") or {}).get("volumes") or ()
         secrets = [f"Secret {v['secret'].get('secretName')}" for v in volumes if v.get("secret")]
-        claims = (v["persistentVolumeClaim"] for v in volumes if v.get("persistentVolumeClaim"))
-        return [*secrets, *(f"claim {claim.get('claimName')}" for claim in claims)]
+        return [*secrets, *(f"claim {claim}" for claim in self.claims.values())]
+
+    @property
+    def claims(self) -> Mapping[str, str]:
+        """PersistentVolumeClaims by the volumes that they are mounted as."""
+        volumes = (self.pod.get("spec") or {}).get("volumes") or ()
+        claims = {v["name"]: v.get("persistentVolumeClaim") for v in volumes}
+        return {name: str(claim.get("claimName")) for name, claim in claims.items() if claim}
 
     @property
     def unhealthy(self) -> Sequence[str]:
@@ -191,14 +177,12 @@ class PodView:
     @property
     def live(self) -> bool:
         """Not about to go, not over: evicted pods stay around as Failed."""
-        over = (self.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-        return not over and not self.pod["metadata"].get("deletionTimestamp")
+        return not is_over(self.pod) and not self.pod["metadata"].get("deletionTimestamp")
 
     @property
     def ending(self) -> bool:
         """Told to end, and not over: it holds what it has until then."""
-        over = (self.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-        return not over and bool(self.pod["metadata"].get("deletionTimestamp"))
+        return not is_over(self.pod) and bool(self.pod["metadata"].get("deletionTimestamp"))
 
     @property
     def succeeded(self) -> bool:
@@ -218,7 +202,7 @@ class PodView:
         status = self.pod.get("status") or {}
         for condition in _conditions(self.pod):
             if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-                return _unscheduled(self.pod, condition)
+                return diagnose_unscheduled(condition, self.claims)
         fetch = _find(status.get("initContainerStatuses"), FETCH)
         serve = _find(status.get("containerStatuses"), SERVE)
         image = _find_image(self.pod)
@@ -277,31 +261,6 @@ def _diagnose_others(statuses: Sequence[Object] | None) -> Diagnosis | None:
     return next((found for status in others if (found := _diagnose_container(status, device=False))), None)
 
 
-def _unscheduled(pod: Object, condition: Object) -> Diagnosis:
-    message = str(condition.get("message") or "the scheduler has found no node yet").rstrip(".")
-    if re.search(_UNBOUND, message):
-        return Diagnosis(
-            ProgressReason.VOLUME_NOT_READY,
-            f"the pod waits for its claim: {message}; {_advise_on_claims(pod, message)}",
-            stuck=True,
-        )
-    if condition.get("reason") == "Unschedulable":
-        return Diagnosis(ProgressReason.UNSCHEDULABLE, f"no node takes the pod: {message}", stuck=True)
-    return Diagnosis(ProgressReason.PENDING, f"{condition.get('reason', 'not scheduled')}: {message}")
-
-
-def _advise_on_claims(pod: Object, message: str) -> str:
-    """On the one that the scheduler names; on all that the pod has, where it only says that one isn't bound."""
-    volumes = (pod.get("spec") or {}).get("volumes") or ()
-    claims = {v["name"]: v["persistentVolumeClaim"] for v in volumes if v.get("persistentVolumeClaim")}
-    waits = {name: claim.get("claimName") for name, claim in claims.items()}
-    if named := _NAMED_CLAIM.search(message):
-        waits = {name: claim for name, claim in waits.items() if claim == named[1]}
-    fields = " or ".join(field for name, field in _CLAIM_FIELDS.items() if name in waits)
-    command = " ".join(("kubectl describe pvc", *sorted(set(waits.values()))))
-    return f"`{command}` says why" + (f", and none is made for {fields}" if fields else "")
-
-
 def _fetching(fetch: Object) -> Diagnosis | None:
     if "running" in (fetch.get("state") or {}):
         return Diagnosis(*_PHASES["Fetching"])
@@ -350,7 +309,7 @@ def _failed(failure: RuntimeFailure, *, device: bool, time: str | None = None) -
     return Diagnosis(
         failure.reason,
         failure.message,
-        stuck=failure.reason not in _PASSING_FAILURES,
+        stuck=failure.reason not in PASSING_FAILURES,
         device=device and failure.reason in _DEVICE_FAILURES,
         time=time,
     )

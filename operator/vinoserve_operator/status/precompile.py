@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from vinoserve_api.conditions import ProgressReason
+from vinoserve_operator.status.diagnosis import Diagnosis
 from vinoserve_operator.status.disruptions import diagnose_end
-from vinoserve_operator.status.pods import Diagnosis, PodView
+from vinoserve_operator.status.pods import PodView
 
 _FORBID_HOST_PATHS: Final = ("baseline", "restricted")
 _GO_FIRST: Final = "or let those go first with spec.rollout.strategy: Recreate"

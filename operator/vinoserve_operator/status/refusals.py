@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vinoserve_api.conditions import ProgressReason
-from vinoserve_operator.status.pods import Diagnosis
+from vinoserve_operator.status.diagnosis import Diagnosis
 from vinoserve_operator.status.starting import Warned
 
 _PREFIX: Final = re.compile(r"^(\(combined from similar events\): ?)?Error creating: ")

@@ -1,7 +1,7 @@
 """`make_service_status`: the whole status of an InferenceService from one look at the cluster."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -13,11 +13,13 @@ from vinoserve_api.v1alpha1 import Failure, InferenceService, InferenceServiceSt
 from vinoserve_operator.desired.names import make_label_selector, make_selector, make_url
 from vinoserve_operator.status.conditions import Verdict, cut, make_condition
 from vinoserve_operator.status.devices import explain_unhealthy, judge_device
+from vinoserve_operator.status.diagnosis import Diagnosis
 from vinoserve_operator.status.disruptions import diagnose_lost, find_disruption
-from vinoserve_operator.status.ending import find_ending, wait_for_device, wait_for_quota
+from vinoserve_operator.status.ending import wait_for_device, wait_for_quota
 from vinoserve_operator.status.groups import explain_groups
+from vinoserve_operator.status.lists import unite
 from vinoserve_operator.status.look import Look
-from vinoserve_operator.status.pods import Diagnosis, PodView, count_pods, find_released
+from vinoserve_operator.status.pods import PodView, count_pods, find_released
 from vinoserve_operator.status.rollout import Rollout, describe_serving, describe_unseen
 from vinoserve_operator.status.scaling import judge_scaling
 
@@ -42,7 +44,7 @@ def make_service_status(look: Look) -> InferenceServiceStatus:
     previous = look.raw.get("status") or {}
     before = previous.get("conditions") or ()
     generation = metadata.get("generation")
-    rollout = wait_for_quota(Rollout.read(look.deployment), find_ending(look.pods, look.lost_nodes))
+    rollout = wait_for_quota(Rollout.read(look.deployment), look.ending)
     worst = _find_worst(look)
     verdicts = _judge(look, rollout, worst)
     newest = max((p for p in look.current if p.ready and p.report), key=lambda p: p.created, default=None)
@@ -50,7 +52,7 @@ def make_service_status(look: Look) -> InferenceServiceStatus:
     report = shown.report if shown else None
     reports = [pod.report for pod in look.live if pod.report and pod.report.execution_devices]
     service = look.acceptance.service
-    devices = _gather(r.execution_devices for r in reports)
+    devices = unite(r.execution_devices for r in reports)
     return InferenceServiceStatus(
         observed_generation=generation,
         conditions=tuple(
@@ -65,7 +67,7 @@ def make_service_status(look: Look) -> InferenceServiceStatus:
         else previous.get("url"),
         runs_on=",".join(devices) or None,
         execution_devices=devices,
-        device_names=_gather(r.device_names for r in reports),
+        device_names=unite(r.device_names for r in reports),
         model=report.model if report else None,
         effective=report.effective if report else (),
         placement=report.placement if report else (),
@@ -249,9 +251,8 @@ def _explain(look: Look, pod: PodView, found: Diagnosis) -> Diagnosis:
         return lost
     if found.reason == ProgressReason.UNSCHEDULABLE:
         taken = bool(_NO_DEVICE.search(found.message))
-        ending = find_ending(look.pods, look.lost_nodes) if taken else ()
-        if ending:
-            return wait_for_device(ending)
+        if taken and look.ending:
+            return wait_for_device(look.ending)
         more = look.class_troubles or ((_NONE_FREE,) if taken else ())
     elif found.device and pod.node:
         explained = explain_groups(pod.node, look.node_groups.get(pod.node, ()), pod.groups)
@@ -307,8 +308,3 @@ def _make_failure(worst: Worst | None, before: Mapping[str, Any] | None, now: st
     if before and same and before.get("pod") == pod:
         return Failure.load(before)
     return Failure(reason=found.reason, message=message, pod=pod, time=found.time or now)
-
-
-def _gather(lists: Iterable[Iterable[str]]) -> tuple[str, ...]:
-    """All that is in any of the lists, once, in the order of the first that has it."""
-    return tuple(dict.fromkeys(item for items in lists for item in items))

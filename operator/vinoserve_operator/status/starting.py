@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from vinoserve_api.conditions import ProgressReason
-from vinoserve_operator.status.pods import Diagnosis, PodView
+from vinoserve_operator.status.diagnosis import Diagnosis
+from vinoserve_operator.status.pods import PodView
 
 _MOUNT: Final = (ProgressReason.VOLUME_NOT_READY, "its node can't mount its volumes")
 _SANDBOX: Final = (ProgressReason.SANDBOX_FAILED, "its node can't set up its network and sandbox")
